@@ -1,0 +1,1 @@
+"""em: the operator's command line, the embedded runner and its supervisor."""

@@ -1,0 +1,1 @@
+"""Thin HTTP edge: verify a webhook, put it on disk, answer."""

@@ -1,0 +1,68 @@
+"""ingest's application: `/webhooks/…` on a raw path of its own, everything else by FastAPI."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ingest.settings import Settings
+from ingest.webhooks import PREFIX, Webhooks
+from shared.bus import Bus
+from shared.bus.publisher import HEADER_RESERVE_BYTES
+from shared.contracts.services import INGEST
+from shared.http.app import create_app
+from shared.http.requests import Requests
+from shared.telemetry import logs, metrics
+
+log = logs.get(__name__)
+
+
+class Edge:
+    """Splits by path before any framework sees the request."""
+
+    def __init__(self, *, webhooks: ASGIApp, others: ASGIApp) -> None:
+        self._webhooks = webhooks
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        webhook = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (self._webhooks if webhook else self._others)(scope, receive, send)
+
+
+def build(settings: Settings, bus: Bus) -> ASGIApp:
+    webhooks = Webhooks(
+        integrations=settings.integrations,
+        publisher=bus.publisher,
+        subjects=bus.subjects,
+        origin="demo" if settings.demo else "live",
+        body_max_bytes=settings.max_payload_bytes,
+        frame_body_max_bytes=bus.connection.max_payload - 2 * HEADER_RESERVE_BYTES,
+        body_deadline_s=settings.body_deadline_s,
+    )
+    app = create_app(
+        settings,
+        INGEST,
+        checks={"nats": bus.problem},
+        details=lambda: {"integrations": _integrations(settings, webhooks)},
+    )
+    _announce(settings)
+    return Edge(webhooks=Requests(webhooks, service=INGEST.folder), others=app)
+
+
+def _integrations(settings: Settings, webhooks: Webhooks) -> dict[str, object]:
+    return {
+        name: {
+            "enabled": integration.enabled,
+            "configured": integration.configured,
+            "secret": integration.source.secrets[0],
+            "last_received_at": webhooks.received_at.get(name),
+        }
+        for name, integration in settings.integrations.items()
+    }
+
+
+def _announce(settings: Settings) -> None:
+    """Once at start: what is on, and which variable an enabled source lacks."""
+    for name, integration in settings.integrations.items():
+        metrics.integration_enabled.labels(source=name).set(integration.enabled and integration.configured)
+        if integration.enabled and not integration.configured:
+            log.warning("source.without_secret", source=name, variable=integration.source.secrets[0])
+        if integration.unsigned:
+            log.warning("source.unsigned", source=name)

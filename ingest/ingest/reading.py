@@ -1,0 +1,70 @@
+"""Reading a request body within its cap and its deadline: the server itself has neither.
+
+Unreadable
+├── TooLarge         over the cap, told before it is read where Content-Length says so
+├── Encoded          compressed or otherwise encoded
+└── (Unreadable)     lengths that contradict each other or the body, or a body that came too slowly
+"""
+
+import asyncio
+import re
+
+from starlette.types import Receive
+
+from ingest.headers import Headers
+
+LENGTH = re.compile(rb"[0-9]{1,18}")
+
+
+class Unreadable(Exception):
+    """The request can't be read as HTTP means it."""
+
+
+class TooLarge(Unreadable): ...
+
+
+class Encoded(Unreadable): ...
+
+
+async def read_body(headers: Headers, receive: Receive, *, max_bytes: int, deadline_s: float) -> bytes:
+    """The exact bytes. Raises Unreadable, TooLarge or Encoded."""
+    declared = _declared_length(headers)
+    if declared is not None and declared > max_bytes:
+        raise TooLarge(f"{declared} bytes declared, {max_bytes} taken")
+    if headers.single("content-encoding").lower() not in (b"", b"identity"):
+        raise Encoded("content-encoding")
+    try:
+        async with asyncio.timeout(deadline_s):
+            body = await _read(receive, max_bytes)
+    except TimeoutError:
+        raise Unreadable(f"the body did not arrive within {deadline_s} s") from None
+    if declared is not None and len(body) != declared:
+        raise Unreadable(f"Content-Length says {declared}, the body has {len(body)} bytes")
+    return body
+
+
+def _declared_length(headers: Headers) -> int | None:
+    if not headers.has("content-length"):
+        return None
+    if headers.has("transfer-encoding"):
+        raise Unreadable("Content-Length and Transfer-Encoding together")
+    length = headers.single("content-length")
+    if not LENGTH.fullmatch(length):
+        raise Unreadable("Content-Length is not a number")
+    return int(length)
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Unreadable("the sender went away")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise TooLarge(f"more than {max_bytes} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)

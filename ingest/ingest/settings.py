@@ -1,0 +1,73 @@
+"""Settings of ingest; flags and secrets of the sources are derived from their declarations."""
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+
+import msgspec
+from pydantic import Field, model_validator
+
+from ingest.source import MIB, Source, declared
+from shared.settings import CommaList, ServiceSettings
+from shared.settings.base import read_secret_file
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+class Integration(msgspec.Struct, frozen=True, kw_only=True):
+    """A source as configured here. Enabled without a secret, it answers 401."""
+
+    source: Source
+    enabled: bool
+    secrets: tuple[bytes, ...]
+    unsigned: bool = False
+
+    @property
+    def configured(self) -> bool:
+        return bool(self.secrets) or self.unsigned
+
+
+class Settings(ServiceSettings):
+    ingest_port: int = Field(8000, description="Port of ingest's HTTP server")
+    max_payload_bytes: int = Field(MIB, ge=1024, description="Largest body of a source without a cap of its own")
+    body_deadline_s: float = Field(10, gt=0, description="Seconds in which a body must have arrived")
+    webhook_allow_unsigned: CommaList = Field((), description="Sources taken without a signature; not in production")
+
+    @model_validator(mode="after")
+    def _refuse_unsigned(self) -> "Settings":
+        unknown = set(self.webhook_allow_unsigned) - set(declared())
+        if unknown:
+            raise ValueError(f"WEBHOOK_ALLOW_UNSIGNED names no source of ours: {', '.join(sorted(unknown))}")
+        if self.webhook_allow_unsigned and self.env == "production":
+            raise ValueError("WEBHOOK_ALLOW_UNSIGNED is refused when ENV=production")
+        return self
+
+    @cached_property
+    def integrations(self) -> dict[str, Integration]:
+        """Every declared source; an unset flag means enabled when it has its secret."""
+        return {source.name: self._integration(source) for source in declared().values()}
+
+    def _integration(self, source: Source) -> Integration:
+        secrets = tuple(secret.encode() for secret in _secrets(source.secrets))
+        unsigned = source.name in self.webhook_allow_unsigned
+        enabled = _flag(source.flag_variable, default=bool(secrets) or unsigned)
+        return Integration(source=source, enabled=enabled, secrets=secrets, unsigned=unsigned)
+
+
+def _secrets(variables: Iterable[str]) -> list[str]:
+    for variable in variables:
+        path = os.environ.get(f"{variable}_FILE")
+        value = os.environ.get(variable) or (read_secret_file(f"{variable}_FILE", path) if path else "")
+        if value:
+            return [part.strip() for part in value.split(",") if part.strip()]
+    return []
+
+
+def _flag(variable: str, *, default: bool) -> bool:
+    value = os.environ.get(variable, "").strip().lower()
+    if not value:
+        return default
+    if value not in _TRUE | _FALSE:
+        raise ValueError(f"{variable} must be true or false")
+    return value in _TRUE

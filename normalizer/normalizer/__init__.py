@@ -1,0 +1,1 @@
+"""Raw deliveries to events, and the archive of everything that came."""

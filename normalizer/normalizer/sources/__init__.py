@@ -1,0 +1,1 @@
+"""One module per platform: `translate`, a pure function from a delivery to its disposition."""

@@ -1,0 +1,66 @@
+"""The relay: publishes what stands in the outbox after its commit, and deletes it after the acknowledgement."""
+
+import asyncio
+
+import nats.errors
+
+from shared.bus.connection import Bus
+from shared.bus.publisher import PublishError
+from shared.db import Pool, outbox
+from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.telemetry import logs, metrics
+
+log = logs.get(__name__)
+
+POLL_S = 0.25
+BATCH_MAX = 100
+PUBLISH_TIMEOUT_S = 10.0
+BACKOFF_S = 2.0
+
+
+class Relay:
+    """One per process; several share the outbox by skipping rows that another holds."""
+
+    def __init__(self, *, bus: Bus, pool: Pool, service: str) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._service = service
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something was committed: no need to wait for the poll."""
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set and the outbox was emptied once more."""
+        while True:
+            last_round = stop.is_set()
+            try:
+                while await self._move_batch():
+                    pass
+                wait_s = POLL_S
+            except (*INFRASTRUCTURE_ERRORS, PublishError, nats.errors.Error) as error:
+                log.warning("outbox.stalled", error=repr(error))
+                wait_s = BACKOFF_S
+            if last_round:
+                return
+            await self._sleep(wait_s)
+
+    async def _move_batch(self) -> bool:
+        """True when there may be more."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            messages = await outbox.oldest(connection, limit=BATCH_MAX)
+            if not messages:
+                return False
+            await self._bus.publisher.publish_all(messages, timeout_s=PUBLISH_TIMEOUT_S)
+            await outbox.remove(connection, [message.message_id for message in messages])
+        metrics.outbox_published.labels(service=self._service).inc(len(messages))
+        return len(messages) == BATCH_MAX
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        self._woken.clear()

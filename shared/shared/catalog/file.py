@@ -1,0 +1,84 @@
+"""Reading catalog.yaml: errors name the line and the field."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from shared.catalog.model import Catalog
+
+
+class InvalidCatalog(ValueError):
+    """The file can't be used; the text says where and why."""
+
+
+def load(path: Path | None) -> Catalog:
+    """The catalog in this file, or the empty one for None. Raises InvalidCatalog."""
+    if path is None:
+        return Catalog()
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidCatalog(f"{path}: {error.strerror}") from None
+    except InvalidCatalog as error:
+        raise InvalidCatalog(f"{path}: {error}") from None
+
+
+def read(text: str) -> Catalog:
+    """Raises InvalidCatalog: `line 12, services[1].team: no team is called paymnts`."""
+    try:
+        catalog = msgspec.convert(yaml.safe_load(text) or {}, Catalog)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidCatalog(f"line {line}: {error.problem}") from None
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `$")
+        raise _at(text, where.rstrip("`").lstrip("."), message) from None
+    _check(catalog, text)
+    return catalog
+
+
+def _check(catalog: Catalog, text: str) -> None:
+    teams = {team.name for team in catalog.teams}
+    people = {person.name for person in catalog.people}
+    for index, service in enumerate(catalog.services):
+        if service.team and service.team not in teams:
+            raise _at(text, f"services[{index}].team", f"no team is called {service.team}")
+        for pattern in service.production:
+            _check_pattern(text, f"services[{index}].production", pattern)
+    for index, team in enumerate(catalog.teams):
+        for member in team.members:
+            if member not in people:
+                raise _at(text, f"teams[{index}].members", f"no person is called {member}")
+
+
+def _check_pattern(text: str, where: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise _at(text, where, f"not a pattern: {error}") from None
+
+
+def _at(text: str, where: str, message: str) -> InvalidCatalog:
+    return InvalidCatalog(f"line {_line_of(text, where)}, {where or 'the file'}: {message}")
+
+
+def _line_of(text: str, where: str) -> int:
+    """Line (from 1) of the deepest node on the way to a path like `services[1].team`."""
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for step in re.findall(r"[^.\[\]]+", where):
+        inner = _child(node, step)
+        if inner is None:
+            break
+        node = inner
+    return int(node.start_mark.line) + 1 if node is not None else 1
+
+
+def _child(node: Any, step: str) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+        return node.value[int(step)]
+    return None

@@ -1,0 +1,1 @@
+"""The only place where services meet: subjects, messages, ids, services and commands."""

@@ -1,0 +1,139 @@
+"""Messages on the wire: headers, the raw delivery, and events as CloudEvents 1.0 (binary mode, JSON body)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+
+import msgspec
+
+from shared.contracts.events import KINDS, Event
+
+MESSAGE_ID = "Nats-Msg-Id"
+TRACEPARENT = "traceparent"
+
+EM_SOURCE = "Em-Source"
+EM_EVENT = "Em-Event"
+EM_DELIVERY = "Em-Delivery"
+EM_RECEIVED = "Em-Received"
+EM_ORIGIN = "Em-Origin"
+EM_SHA256 = "Em-Sha256"
+EM_CONTENT_TYPE = "Em-Content-Type"
+EM_TIMESTAMP = "Em-Signature-Timestamp"  # what a person's click is checked with again
+EM_SIGNATURE = "Em-Signature"
+
+CE_TYPE = "ce-type"
+
+DEAD_REASON = "Em-Dead-Reason"
+DEAD_SUBJECT = "Em-Dead-Subject"
+DEAD_CONSUMER = "Em-Dead-Consumer"
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to publish; `headers` hold its `Nats-Msg-Id`."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def message_id(self) -> str:
+        return self.headers[MESSAGE_ID]
+
+
+class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request of a source as it came: `body` is the exact bytes, `event` the platform's own event name."""
+
+    source: str
+    event: str
+    delivery: str
+    sha256: str
+    received_at: datetime
+    body: bytes
+    origin: str = "live"
+    content_type: str = ""
+    timestamp: str = ""
+    signature: str = ""
+    sequence: int = 0
+
+    def headers(self) -> dict[str, str]:
+        named = {
+            EM_SOURCE: self.source,
+            EM_EVENT: self.event,
+            EM_DELIVERY: self.delivery,
+            EM_RECEIVED: rfc3339(self.received_at),
+            EM_ORIGIN: self.origin,
+            EM_SHA256: self.sha256,
+            EM_CONTENT_TYPE: self.content_type,
+            EM_TIMESTAMP: self.timestamp,
+            EM_SIGNATURE: self.signature,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+class UnreadableMessage(ValueError):
+    """A message whose headers or body are not what its stream promises."""
+
+
+def read_delivery(headers: Mapping[str, str], body: bytes, *, sequence: int) -> RawDelivery:
+    """Raises UnreadableMessage when a header is missing or malformed."""
+    try:
+        return RawDelivery(
+            source=headers[EM_SOURCE],
+            event=headers[EM_EVENT],
+            delivery=headers[EM_DELIVERY],
+            sha256=headers[EM_SHA256],
+            received_at=datetime.fromisoformat(headers[EM_RECEIVED]),
+            origin=headers.get(EM_ORIGIN, "live"),
+            content_type=headers.get(EM_CONTENT_TYPE, ""),
+            timestamp=headers.get(EM_TIMESTAMP, ""),
+            signature=headers.get(EM_SIGNATURE, ""),
+            body=body,
+            sequence=sequence,
+        )
+    except KeyError as missing:
+        raise UnreadableMessage(f"header {missing} is missing") from None
+    except ValueError as error:
+        raise UnreadableMessage(str(error)) from None
+
+
+def event_headers(event: Event) -> dict[str, str]:
+    """CloudEvents attributes of a stamped event."""
+    return {
+        MESSAGE_ID: event.id,
+        "ce-specversion": "1.0",
+        "ce-id": event.id,
+        CE_TYPE: event.kind,
+        "ce-source": f"/em/{event.source}",
+        "ce-time": rfc3339(event.occurred_at),
+        EM_ORIGIN: event.origin,
+    }
+
+
+def encode_event(event: Event) -> bytes:
+    return _encoder().encode(event)
+
+
+def read_event(headers: Mapping[str, str], body: bytes) -> Event | None:
+    """The event by its `ce-type`; None for a kind that this version doesn't know. Raises UnreadableMessage."""
+    event_type = KINDS.get(headers.get(CE_TYPE, ""))
+    if event_type is None:
+        return None
+    try:
+        return _decoder(event_type).decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableMessage(str(error)) from None
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with microseconds, so that texts sort as times do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@cache
+def _encoder() -> msgspec.json.Encoder:
+    return msgspec.json.Encoder()
+
+
+@cache
+def _decoder(event_type: type[Event]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(event_type)

@@ -1,0 +1,68 @@
+"""The streams and durable consumers of design section 4: what `em provision` makes and services only verify."""
+
+from datetime import timedelta
+
+import msgspec
+
+from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NORMALIZER, NOTIFIER
+
+MIB = 1024 * 1024
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """A JetStream stream: file storage, limits retention, `discard: new` (a full stream refuses, it drops nothing)."""
+
+    name: str
+    subjects: tuple[str, ...]  # below the prefix
+    max_age: timedelta
+    max_bytes: int
+    duplicate_window: timedelta = timedelta(minutes=10)
+    allow_atomic: bool = False
+
+
+class Durable(msgspec.Struct, frozen=True, kw_only=True):
+    """A durable pull consumer. `filters` are below the prefix; `new_only` starts it at the end of the stream."""
+
+    name: str
+    stream: str
+    filters: tuple[str, ...]
+    new_only: bool = False
+    ack_wait: timedelta = timedelta(seconds=30)
+    ack_pending_max: int = 2000
+
+
+RAW = Stream(name="RAW", subjects=("raw.>",), max_age=timedelta(days=14), max_bytes=2048 * MIB, allow_atomic=True)
+EVENTS = Stream(name="EVENTS", subjects=("events.>",), max_age=timedelta(days=30), max_bytes=2048 * MIB)
+NOTIFY = Stream(name="NOTIFY", subjects=("notify",), max_age=timedelta(days=7), max_bytes=256 * MIB)
+REPLAY = Stream(name="REPLAY", subjects=("replay.>",), max_age=timedelta(days=1), max_bytes=1024 * MIB)
+DEAD = Stream(name="DEAD", subjects=("dead.>",), max_age=timedelta(days=90), max_bytes=512 * MIB)
+
+STREAMS = (RAW, EVENTS, NOTIFY, REPLAY, DEAD)
+
+NORMALIZER_RAW = Durable(name=NORMALIZER.name, stream="RAW", filters=("raw.>",))
+METRICS_EVENTS = Durable(
+    name=METRICS_SVC.name,
+    stream="EVENTS",
+    filters=(
+        "events.change.>",
+        "events.commits.>",
+        "events.deployment.>",
+        "events.incident.>",
+        "events.chat.command",
+    ),
+)
+APPROVALS_EVENTS = Durable(
+    name=APPROVALS_SVC.name,
+    stream="EVENTS",
+    filters=("events.deployment.requested", "events.chat.action", "events.chat.command"),
+)
+# Where notifier is installed beside running services, people must not be told of the last 30 days.
+NOTIFIER_EVENTS = Durable(
+    name=NOTIFIER.name,
+    stream="EVENTS",
+    filters=("events.deployment.>", "events.incident.>", "events.approval.>", "events.chat.command"),
+    new_only=True,
+)
+NOTIFIER_NOTIFY = Durable(name=NOTIFIER.name, stream="NOTIFY", filters=("notify",), new_only=True)
+
+DURABLES = (NORMALIZER_RAW, METRICS_EVENTS, APPROVALS_EVENTS, NOTIFIER_EVENTS, NOTIFIER_NOTIFY)

@@ -1,0 +1,101 @@
+"""One alembic history per schema, run by the owner under a lock; roles and schemas by the administrator before."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import asyncpg
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.contracts.services import SERVICES, Service
+from shared.db.url import normalise
+
+MIGRATION_LOCK = 7_307_199_411  # any constant; one migration run at a time in a database
+GRAFANA_ROLE = "grafana"
+
+Progress = Callable[[str], None]
+
+
+async def bootstrap(admin_url: str, *, progress: Progress = print) -> None:
+    """Roles, schemas and the extension `vector`, idempotently. Needs a superuser (`vector` is not trusted)."""
+    connection = await asyncpg.connect(normalise(admin_url))
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        for service in _with_schema():
+            await _make_role(connection, service.name)
+            await connection.execute(
+                f"CREATE SCHEMA IF NOT EXISTS {service.schema};"
+                f"GRANT USAGE ON SCHEMA {service.schema} TO {service.name};"
+                f"ALTER ROLE {service.name} SET search_path = {service.schema}, extensions"
+            )
+            progress(f"role {service.name}, schema {service.schema}")
+        await _make_role(connection, GRAFANA_ROLE)
+        await connection.execute(
+            f"ALTER ROLE {GRAFANA_ROLE} SET default_transaction_read_only = on;"
+            f"ALTER ROLE {GRAFANA_ROLE} SET statement_timeout = '5s';"
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        )
+        await _make_vector(connection, progress)
+    finally:
+        await connection.close()
+
+
+async def _make_role(connection: asyncpg.Connection, name: str) -> None:
+    if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", name):
+        await connection.execute(f"CREATE ROLE {name} LOGIN")
+
+
+async def _make_vector(connection: asyncpg.Connection, progress: Progress) -> None:
+    roles = ", ".join(service.name for service in _with_schema())
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS extensions; GRANT USAGE ON SCHEMA extensions TO {roles}")
+    if await connection.fetchval("SELECT true FROM pg_available_extensions WHERE name = 'vector'"):
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA extensions")
+    else:
+        progress("extension vector is not available: features that need it stay off")
+
+
+async def migrate(owner_url: str, *, progress: Progress = print) -> None:
+    """Bring every schema to its newest revision. Idempotent; concurrent runs wait for each other."""
+    url = normalise(owner_url).replace("postgresql://", "postgresql+asyncpg://", 1)
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            await connection.commit()
+            for service in _with_schema():
+                await connection.run_sync(_upgrade, service)
+                await connection.commit()
+                progress(f"schema {service.schema} is at {_script(service).get_current_head()}")
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, service: Service) -> None:
+    """Run one service's history inside its schema; its role gets rights on rows, not on tables."""
+    script = _script(service)
+    context = EnvironmentContext(Config(), script, fn=lambda revision, _: script._upgrade_revs("head", revision))
+    connection.execute(text(f"SET search_path = {service.schema}, extensions"))
+    connection.execute(text("SET lock_timeout = '2s'"))
+    with context:
+        context.configure(connection=connection, version_table="alembic_version", version_table_schema=service.schema)
+        with context.begin_transaction():
+            context.run_migrations()
+    for right in ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES", "USAGE ON ALL SEQUENCES"):
+        connection.execute(text(f"GRANT {right} IN SCHEMA {service.schema} TO {service.name}"))
+
+
+def _script(service: Service) -> ScriptDirectory:
+    spec = importlib.util.find_spec(service.name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{service.folder} is not installed: its migrations can't be run")
+    folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    return ScriptDirectory(str(folder), version_locations=[str(folder)])
+
+
+def _with_schema() -> Sequence[Service]:
+    return [service for service in SERVICES if service.schema]

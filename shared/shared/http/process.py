@@ -1,0 +1,44 @@
+"""A service process: settings, logs and traces first, then `run`; the same for all five."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import shared
+from shared.contracts.services import Service
+from shared.settings import InvalidSettings, ServiceSettings, load
+from shared.telemetry import logs, tracing
+
+S = TypeVar("S", bound=ServiceSettings)
+
+EX_CONFIG = 78
+
+
+def main(service: Service, settings_type: type[S], run: Callable[[S], Awaitable[None]]) -> None:
+    """Never returns. Exit 78: settings; 1: failed; 0: stopped by SIGTERM."""
+    try:
+        settings = load(settings_type)
+    except InvalidSettings as error:
+        print(f"{service.folder}: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
+    version = settings.app_version or shared.__version__
+    logs.configure(service=service.folder, version=version, log_format=settings.log_format, level=settings.log_level)
+    endpoint = settings.otel_exporter_otlp_endpoint if settings.otel_enabled else ""
+    tracing.configure(service=service.folder, version=version, endpoint=endpoint)
+    _run(run(settings))
+
+
+def _run(service: Awaitable[None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform; asyncio's own loop does
+        loop_factory = None
+    else:
+        loop_factory = uvloop.new_event_loop
+
+    async def until_stopped() -> None:
+        await service
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(until_stopped())

@@ -1,0 +1,18 @@
+"""The request id: taken from a well-formed `X-Request-ID`, else made; in every answer and every log line."""
+
+import re
+from contextvars import ContextVar
+from uuid import uuid4
+
+WELL_FORMED = re.compile(rb"[A-Za-z0-9-]{8,64}")
+_current: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def request_id() -> str:
+    return _current.get()
+
+
+def adopt(given: bytes) -> str:
+    chosen = given.decode("ascii") if WELL_FORMED.fullmatch(given) else str(uuid4())
+    _current.set(chosen)
+    return chosen

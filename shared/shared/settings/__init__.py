@@ -1,0 +1,19 @@
+"""Settings: environment only, typed, checked at start. A service's class adds its own fields to `ServiceSettings`."""
+
+from shared.settings.base import (
+    CommaList,
+    DatabaseSettings,
+    EnvironmentSettings,
+    InvalidSettings,
+    ServiceSettings,
+    load,
+)
+
+__all__ = [
+    "CommaList",
+    "DatabaseSettings",
+    "EnvironmentSettings",
+    "InvalidSettings",
+    "ServiceSettings",
+    "load",
+]

