@@ -17,7 +17,7 @@ from em.embedded.ports import free_ports
 from em.embedded.server import Server
 from em.program import Program, Ready
 from em.sandbox.sender import github_headers, pagerduty_headers, slack_request
-from shared.contracts.services import SERVICES, Service
+from shared.contracts.services import NORMALIZER, SERVICES, Service
 from shared.contracts.streams import DURABLES
 from shared.contracts.subjects import Subjects
 from tests.waiting import until
@@ -113,11 +113,8 @@ class Line:
         await until(self._is_settled, timeout_s=timeout_s, what="the line did not settle")
 
     async def _is_settled(self) -> bool:
-        outboxes = [
-            await self.count(f"{service.schema}.outbox")
-            for service in SERVICES
-            if service.schema not in (None, "normalizer")
-        ]
+        once = [service for service in SERVICES if service.schema and service is not NORMALIZER]
+        outboxes = [await self.count(f"{service.schema}.outbox") for service in once]
         return not any(outboxes) and not any([await self.pending(d.name, d.stream) for d in self._running()])
 
     def _running(self) -> list[Any]:

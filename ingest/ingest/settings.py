@@ -41,6 +41,7 @@ class Settings(ServiceSettings):
             raise ValueError(f"WEBHOOK_ALLOW_UNSIGNED names no source of ours: {', '.join(sorted(unknown))}")
         if self.webhook_allow_unsigned and self.env == "production":
             raise ValueError("WEBHOOK_ALLOW_UNSIGNED is refused when ENV=production")
+        _ = self.integrations  # a flag that is neither true nor false must stop the start, not the first delivery
         return self
 
     @cached_property

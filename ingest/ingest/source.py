@@ -29,7 +29,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """`limit_s` is how long the platform waits for our answer. `delivery_id` and `event_name` read what the platform
     calls them ("" where it doesn't say); `handshake` answers what is not to be published; `accepted` and `refused`
-    replace our own answers where the platform, or the person behind it, needs other words."""
+    replace our own answers where the platform, or the person behind it, needs other words; `accepted_status` is the
+    platform's idea of success."""
 
     name: str
     title: str
@@ -40,7 +41,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     body_max_bytes: int | None = None
     secret_variables: tuple[str, ...] = ()
     handshake: Callable[[bytes], Answer | None] = lambda _: None
-    accepted: Answer | None = None
+    accepted_status: int = 202
+    accepted: Callable[[bytes], Answer | None] = lambda _: None
     refused: Callable[[bytes], Answer | None] = lambda _: None
 
     @property

@@ -128,9 +128,11 @@ class Webhooks:
             return _not_on_disk(source, delivery.body)
         status = "duplicate" if ack.duplicate else "accepted"
         metrics.deliveries_accepted.labels(source=source.name, status=status).inc()
-        log.info(f"delivery.{status}", delivery_id=delivery.delivery, event_name=delivery.event, bytes=len(delivery.body))
+        log.info(
+            f"delivery.{status}", delivery_id=delivery.delivery, event_name=delivery.event, bytes=len(delivery.body)
+        )
         body = msgspec.json.encode({"status": status, "delivery": delivery.delivery})
-        return source.accepted or Answer(status=202, body=body), {}
+        return source.accepted(delivery.body) or Answer(status=source.accepted_status, body=body), {}
 
 
 def _verify(integration: Integration, headers: Headers, body: bytes, now: datetime) -> Evidence:

@@ -58,6 +58,11 @@ def _handshake(body: bytes) -> Answer | None:
     return None
 
 
+def _accepted(body: bytes) -> Answer | None:
+    """Whatever a command or an interaction is answered with is shown to the person: nothing, then."""
+    return Answer(status=200) if _form(body) else None
+
+
 def _refused(body: bytes) -> Answer | None:
     """A timed-out publish can still land, so nobody is told that nothing was done (reference slack.md, section 4)."""
     if "command" in _form(body):
@@ -77,6 +82,7 @@ SOURCE = Source(
     event_name=_event_name,
     limit_s=3,
     handshake=_handshake,
-    accepted=Answer(status=200),
+    accepted_status=200,
+    accepted=_accepted,
     refused=_refused,
 )

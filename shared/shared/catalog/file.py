@@ -2,11 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import yaml
 
+from shared.catalog.lines import line_of
 from shared.catalog.model import Catalog
 
 
@@ -62,23 +62,4 @@ def _check_pattern(text: str, where: str, pattern: str) -> None:
 
 
 def _at(text: str, where: str, message: str) -> InvalidCatalog:
-    return InvalidCatalog(f"line {_line_of(text, where)}, {where or 'the file'}: {message}")
-
-
-def _line_of(text: str, where: str) -> int:
-    """Line (from 1) of the deepest node on the way to a path like `services[1].team`."""
-    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
-    for step in re.findall(r"[^.\[\]]+", where):
-        inner = _child(node, step)
-        if inner is None:
-            break
-        node = inner
-    return int(node.start_mark.line) + 1 if node is not None else 1
-
-
-def _child(node: Any, step: str) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == step), None)
-    if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
-        return node.value[int(step)]
-    return None
+    return InvalidCatalog(f"line {line_of(text, where)}, {where or 'the file'}: {message}")

@@ -1,0 +1,45 @@
+"""The command `em`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not running (status), 130 interrupted."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from em.commands import database, demo, logs, stack, status, token
+from em.errors import EmError
+from em.screen import SCREEN
+
+INTERRUPTED = 130
+
+
+class Group(TyperGroup):
+    """An expected failure is told in words; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EmError as error:
+            SCREEN.error(error)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            SCREEN.err.print("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Group,
+    name="em",
+    help="Run and operate EM Agent. State lives in .em/ of the current directory (EM_HOME moves it).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(status.status)
+app.command()(logs.logs)
+app.command()(demo.demo)
+app.command()(database.migrate)
+app.command()(database.provision)
+app.command()(token.token)

@@ -1,0 +1,1 @@
+"""The commands of em, one file per subject."""

@@ -1,0 +1,62 @@
+"""Development credentials: generated once, kept in `.em/secrets.json` with mode 0600."""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+from em.home import Home, read_json, write_json
+
+WEBHOOK_SECRETS = ("GITHUB_WEBHOOK_SECRET", "PAGERDUTY_WEBHOOK_SECRET", "SLACK_SIGNING_SECRET")
+JWT_KEYS = ("JWT_PRIVATE_KEY", "JWT_PUBLIC_KEY")
+GITHUB_APP_KEYS = ("GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_PUBLIC_KEY")
+RSA_BITS = 2048
+
+Pair = tuple[str, str]
+
+
+def development(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the services need and the environment does not name. Keys come in pairs: half a pair is not completed."""
+    kept: dict[str, str] = read_json(home.secrets)
+    for name in WEBHOOK_SECRETS:
+        kept.setdefault(name, secrets.token_hex(32))
+    _keep_pair(kept, JWT_KEYS, _ed25519)
+    write_json(home.secrets, kept)
+    groups = (*((name,) for name in WEBHOOK_SECRETS), JWT_KEYS)
+    wanted = [group for group in groups if not any(_is_given(name, environ) for name in group)]
+    return {name: kept[name] for group in wanted for name in group}
+
+
+def counterparts(home: Home) -> dict[str, str]:
+    """What the sandbox's Slack and GitHub expect: a bot token, and an App key (RSA, as GitHub's)."""
+    kept: dict[str, str] = read_json(home.secrets)
+    kept.setdefault("SLACK_BOT_TOKEN", f"xoxb-{secrets.token_hex(16)}")
+    _keep_pair(kept, GITHUB_APP_KEYS, _rsa)
+    write_json(home.secrets, kept)
+    return {name: kept[name] for name in ("SLACK_BOT_TOKEN", *GITHUB_APP_KEYS)}
+
+
+def _is_given(name: str, environ: Mapping[str, str]) -> bool:
+    return bool(environ.get(name) or environ.get(f"{name}_FILE"))
+
+
+def _keep_pair(kept: dict[str, str], names: tuple[str, ...], generate: Callable[[], Pair]) -> None:
+    if not all(name in kept for name in names):
+        kept.update(zip(names, generate(), strict=True))
+
+
+def _ed25519() -> Pair:
+    return _pem(ed25519.Ed25519PrivateKey.generate())
+
+
+def _rsa() -> Pair:
+    return _pem(rsa.generate_private_key(public_exponent=65_537, key_size=RSA_BITS))
+
+
+def _pem(key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> Pair:
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()

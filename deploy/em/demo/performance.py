@@ -1,0 +1,221 @@
+"""The story played against a running stack: send, wait until it is quiet, click, look."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from em.demo.facts import Click, Delivery, Gate
+from em.demo.outcome import ApprovalLine, Outcome, boards_of, chat_message, dora_of
+from em.demo.questions import Questions
+from em.demo.send import Sent, send
+from em.demo.story import Story, shuffled
+from em.demo.truth import expected_dora
+from em.errors import EmError
+from em.sandbox import sender
+
+CONCURRENCY = 32
+QUIET_FOR_S = 3.0
+QUIET_WITHIN_S = 120.0
+POLL_S = 0.25
+REACTION_WITHIN_S = 10.0
+SHOWN_CHANNEL = "#checkout"
+SECRET_VARIABLES = {
+    "github": "GITHUB_WEBHOOK_SECRET",
+    "pagerduty": "PAGERDUTY_WEBHOOK_SECRET",
+    "slack": "SLACK_SIGNING_SECRET",
+}
+
+Progress = Callable[[str], None]
+
+
+class Performance:
+    """One run of the demo. `urls` and `environment` are the stack's."""
+
+    def __init__(
+        self, story: Story, *, urls: Mapping[str, str], environment: Mapping[str, str], progress: Progress
+    ) -> None:
+        self._story = story
+        self._urls = urls
+        self._secrets = {source: environment[name] for source, name in SECRET_VARIABLES.items()}
+        self._progress = progress
+        self._ask = Questions(urls)
+        self._sent = Sent()
+
+    async def play(self, *, began: float) -> Outcome:
+        """`began`: monotonic time at which the whole demo started."""
+        try:
+            await self._refuse_used_archive()
+            await self._send(shuffled(self._story, self._story.seed))
+            await self._until_handled()
+            await self._decide()
+            await self._until_handled()
+            return await self._outcome(began)
+        finally:
+            await self._ask.close()
+
+    async def _refuse_used_archive(self) -> None:
+        if held := (await self._ask.dispositions())["deliveries"]:
+            raise EmError(
+                f"the archive already holds {held} deliveries: the demo's sums would be about them too",
+                hint="point DATABASE_URL to an empty database, or unset it to use the embedded one",
+            )
+
+    async def _send(self, deliveries: Sequence[Delivery]) -> None:
+        total = len(deliveries)
+        shown = 0
+
+        def progress(sent: Sent) -> None:
+            nonlocal shown
+            if sent.sent * 10 // total > shown:
+                shown = sent.sent * 10 // total
+                self._progress(f"sending: {sent.sent} of {total} deliveries")
+
+        self._sent += await send(
+            deliveries,
+            ingest_url=self._urls["ingest"],
+            secrets=self._secrets,
+            concurrency=CONCURRENCY,
+            progress=progress,
+        )
+
+    async def _until_handled(self) -> None:
+        """Until every accepted delivery has its disposition, and nothing has changed for a while."""
+        self._progress("waiting until everything is handled")
+        deadline = time.monotonic() + QUIET_WITHIN_S
+        seen, since = None, time.monotonic()
+        while time.monotonic() < deadline:
+            now = await self._state()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > QUIET_FOR_S and self._all_disposed(now):
+                return
+            await asyncio.sleep(POLL_S)
+
+    def _all_disposed(self, state: tuple[Any, ...]) -> bool:
+        return bool(state[0]["deliveries"] >= self._sent.accepted - self._sent.handshakes)
+
+    async def _state(self) -> tuple[Any, ...]:
+        """Everything that still moves while there is work left."""
+        story = self._story
+        return (
+            await self._ask.dispositions(),
+            await self._ask.dora(story.start, story.end),
+            await self._ask.approvals(),
+            await self._ask.slack_counts(),
+            await self._ask.github_counts(),
+        )
+
+    # ---- people click ------------------------------------------------------------------------------------------
+
+    async def _decide(self) -> None:
+        """One person after the other, on the card that Slack shows."""
+        for gate in self._story.gates:
+            self._progress(f"{gate.deployment.service.name}: {len(gate.clicks)} people look at the approval card")
+            for click in gate.clicks:
+                await self._click(gate, click)
+
+    async def _click(self, gate: Gate, click: Click) -> None:
+        card = await self._card(gate)
+        if card is None:
+            raise EmError(f"no approval card for {gate.deployment.service.name} {gate.deployment.sha[:7]} in Slack")
+        before = await self._reaction(click)
+        body = sender.slack_click(card, click.answer, user=click.by.slack, channel=card["channel"])
+        self._sent += await send([_as_delivery(body)], **self._how())
+        deadline = time.monotonic() + REACTION_WITHIN_S
+        while await self._reaction(click) == before and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+
+    async def _reaction(self, click: Click) -> tuple[Any, ...]:
+        """What a click changes: the approval, or what the person alone is told."""
+        told = [m for m in await self._ask.transcript() if m.get("ephemeral_for") == click.by.slack]
+        return await self._ask.approvals(), len(told)
+
+    def _how(self) -> dict[str, Any]:
+        return {
+            "ingest_url": self._urls["ingest"],
+            "secrets": self._secrets,
+            "concurrency": 1,
+            "progress": lambda _: None,
+        }
+
+    async def _card(self, gate: Gate) -> dict[str, Any] | None:
+        """The newest message with a button to approve that speaks of this deployment."""
+        short = gate.deployment.sha[:7]
+        cards = [m for m in await self._ask.transcript() if short in json.dumps(m) and _has_button(m, "approve")]
+        return cards[-1] if cards else None
+
+    # ---- the end -----------------------------------------------------------------------------------------------
+
+    async def _outcome(self, began: float) -> Outcome:
+        story = self._story
+        approvals = await self._ask.approvals()
+        callbacks = await self._ask.github_counts()
+        return Outcome(
+            story=story,
+            sent=self._sent,
+            dispositions=await self._ask.dispositions(),
+            dora=dora_of(await self._ask.dora(story.start, story.end)),
+            expected_dora=expected_dora(story),
+            approvals={
+                "requested": len(approvals),
+                "approved": sum(a["decision"] == "approved" for a in approvals),
+                "rejected": sum(a["decision"] == "rejected" for a in approvals),
+                "callbacks": callbacks["decisions"],
+            },
+            slack=await self._ask.slack_counts(),
+            seconds=time.monotonic() - began,
+            held_back=await self._ask.held_back(),
+            approval_lines=_lines(approvals),
+            channel=SHOWN_CHANNEL,
+            transcript=[chat_message(m) for m in await self._ask.transcript(SHOWN_CHANNEL)],
+            boards=boards_of(story),
+            urls=self._addresses(),
+        )
+
+    def _addresses(self) -> dict[str, str]:
+        metrics = self._urls["metrics-svc"]
+        return {
+            "this page": f"{metrics}/demo",
+            "DORA as JSON": f"{metrics}/v1/dora",
+            "its API": f"{metrics}/docs",
+            "approvals": f"{self._urls['approvals-svc']}/v1/approvals",
+            "held back": f"{self._urls['notifier']}/v1/notifications/held",
+            "dispositions": f"{self._urls['normalizer']}/v1/dispositions",
+            "send your own": f"{self._urls['ingest']}/webhooks/github",
+        }
+
+
+def _has_button(message: Mapping[str, Any], action_id: str) -> bool:
+    elements = [e for block in message.get("blocks") or [] for e in block.get("elements", [])]
+    return any(element.get("action_id") == action_id for element in elements)
+
+
+def _as_delivery(body: bytes) -> Delivery:
+    """A click is one more delivery of Slack's."""
+    return Delivery(
+        source="slack",
+        event="block_actions",
+        delivery_id=hashlib.sha256(body).hexdigest(),
+        headers={"Content-Type": sender.FORM},
+        body=body,
+        occurred_at=datetime.now(UTC),
+        expect="events",
+    )
+
+
+def _lines(approvals: Iterable[dict[str, Any]]) -> list[ApprovalLine]:
+    return [
+        ApprovalLine(
+            service=a["service"],
+            environment=a["environment"],
+            sha=a["sha"],
+            requester=a["requested_by"],
+            outcome=a["decision"] or a["status"],
+            votes=[f"{vote['person']}: {vote['verb']}" for vote in a["votes"]],
+        )
+        for a in approvals
+    ]

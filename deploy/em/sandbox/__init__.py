@@ -1,0 +1,1 @@
+"""Stateful counterparts of Slack and GitHub over real HTTP, for the demo and the tests."""

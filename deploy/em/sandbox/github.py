@@ -1,0 +1,249 @@
+"""The GitHub counterpart: installation tokens and deployment protection rules over HTTP."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from em.sandbox.app_jwt import JwtRefused, verify
+from em.sandbox.exchange import Exchange, Reply
+from em.sandbox.gates import (
+    COMMENT_CHARS_MAX,
+    GRANTED,
+    REPORTS_MAX,
+    Gate,
+    Gates,
+    GithubSettings,
+    Run,
+    Token,
+    instant,
+)
+
+DOCS = "https://docs.github.com/rest"
+RUN = "/repos/{owner}/{repo}/actions/runs/{run_id:[0-9]+}"
+FORBIDDEN = "Resource not accessible by integration"
+TOO_MANY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+
+Body = dict[str, Any]
+
+
+class GithubRefusal(Exception):
+    def __init__(self, status: int, message: str, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(message)
+        self.reply = _refused(status, message, errors)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a route needs of a request, read before it takes effect."""
+
+    path: dict[str, str]
+    authorization: str
+    body: Body
+
+
+class Github:
+    """`gates` is all it remembers."""
+
+    def __init__(self, exchange: Exchange, settings: GithubSettings) -> None:
+        self._exchange = exchange
+        self._settings = settings
+        self.gates = Gates(settings)
+
+    def reset(self) -> None:
+        self.gates = Gates(self._settings)
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        router = app.router
+        router.add_post("/app/installations/{installation}/access_tokens", self._route(self._issue_token))
+        router.add_post(f"{RUN}/deployment_protection_rule", self._route(self._review))
+        router.add_get(f"{RUN}/approvals", self._route(self._approvals))
+        router.add_get(f"{RUN}/pending_deployments", self._route(self._pending))
+        router.add_route("*", "/{path:.*}", self._route(self._unknown))
+        return app
+
+    def _route(self, perform: Callable[[Call], Reply]) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            method = f"{request.method} {request.path}"
+            entry = self._exchange.ledger.open("github", method)
+            raw = await request.read()
+            bite = self._exchange.faults.bite("github", method, frozenset())
+
+            def act() -> Reply:
+                try:
+                    return perform(_call(request, raw))
+                except GithubRefusal as refusal:
+                    entry.error = str(refusal)
+                    return refusal.reply
+
+            return await self._exchange.answer(request, entry, bite, act, _refused(429, TOO_MANY))
+
+        return handle
+
+    def _issue_token(self, call: Call) -> Reply:
+        settings, installation = self.gates.settings, call.path["installation"]
+        if settings.app_id is None or settings.public_key is None:
+            raise GithubRefusal(404, "Integration not found")
+        try:
+            verify(
+                call.authorization,
+                public_key_pem=settings.public_key,
+                app_id=settings.app_id,
+                now=self.gates.clock(),
+            )
+        except JwtRefused as refused:
+            raise GithubRefusal(401, str(refused)) from refused
+        if settings.installations is not None and installation not in settings.installations:
+            raise GithubRefusal(404, "Not Found")
+        value, token = self.gates.issue_token(installation, _narrowed(call.body.get("permissions")))
+        body = {
+            "token": value,
+            "expires_at": instant(token.expires_at),
+            "permissions": token.permissions,
+            "repository_selection": "selected" if call.body.get("repository_ids") else "all",
+        }
+        return Reply(status=201, body=body, stored=True)
+
+    def _review(self, call: Call) -> Reply:
+        run = self._run(call, needs=("deployments", "write"))
+        gate = self._gate(run, call.body.get("environment_name"))
+        comment, state = call.body.get("comment", ""), call.body.get("state")
+        if not isinstance(comment, str):
+            raise GithubRefusal(422, f"Invalid request.\n\nFor 'comment', {comment!r} is not a string.")
+        if len(comment) > COMMENT_CHARS_MAX:
+            raise _invalid("comment", f"is too long (maximum is {COMMENT_CHARS_MAX} characters)")
+        match state:
+            case "approved" | "rejected":
+                decision = self.gates.decide(run, gate, state, comment)
+                status = 204 if decision.effective else self.gates.settings.second_decision_status
+                return (
+                    Reply(status=204, stored=True) if status == 204 else _refused(status, "Validation Failed")
+                )
+            case None:
+                return self._report(gate, comment)
+            case _:
+                raise GithubRefusal(
+                    422, f'Invalid request.\n\n{state} is not a member of ["approved", "rejected"].'
+                )
+
+    def _report(self, gate: Gate, comment: str) -> Reply:
+        if not comment:
+            raise GithubRefusal(422, 'Invalid request.\n\n"comment" wasn\'t supplied.')
+        if len(gate.reports) >= REPORTS_MAX:
+            raise _invalid("comment", f"no more than {REPORTS_MAX} status reports per deployment")
+        gate.reports.append(comment)
+        return Reply(status=204, stored=True)
+
+    def _approvals(self, call: Call) -> Reply:
+        run = self._run(call, needs=("actions", "read"))
+        decided = [gate for gate in run.gates.values() if gate.decisions]
+        user = {"login": f"{self.gates.settings.app_slug}[bot]", "id": 1, "type": "Bot", "site_admin": False}
+        return Reply(
+            body=[
+                {
+                    "state": gate.decisions[0].state,
+                    "comment": gate.decisions[0].comment,
+                    "environments": [_environment(run, gate)],
+                    "user": user,
+                }
+                for gate in decided
+            ]
+        )
+
+    def _pending(self, call: Call) -> Reply:
+        run = self._run(call, needs=("actions", "read"))
+        return Reply(
+            body=[
+                {
+                    "environment": _environment(run, gate),
+                    "wait_timer": 0,
+                    "wait_timer_started_at": run.created_at,
+                    "current_user_can_approve": False,
+                    "reviewers": [],
+                }
+                for gate in run.gates.values()
+                if not gate.decisions
+            ]
+        )
+
+    def _unknown(self, call: Call) -> Reply:
+        raise GithubRefusal(404, "Not Found")
+
+    def _run(self, call: Call, *, needs: tuple[str, str]) -> Run:
+        token = self._token(call)
+        repository = f"{call.path['owner']}/{call.path['repo']}"
+        if not self.gates.sees(token.installation, repository):
+            raise GithubRefusal(404, "Not Found")
+        permission, level = needs
+        if token.permissions.get(permission) not in (level, "write"):
+            raise GithubRefusal(403, FORBIDDEN)
+        run = self.gates.run(repository, int(call.path["run_id"]))
+        if run is None:
+            raise GithubRefusal(404, "Not Found")
+        return run
+
+    def _token(self, call: Call) -> Token:
+        if not call.authorization:
+            raise GithubRefusal(401, "Requires authentication")
+        token = self.gates.tokens.get(call.authorization)
+        if token is None or token.expires_at <= self.gates.clock():
+            raise GithubRefusal(401, "Bad credentials")
+        return token
+
+    def _gate(self, run: Run, environment: Any) -> Gate:
+        if not isinstance(environment, str) or not environment:
+            raise GithubRefusal(422, 'Invalid request.\n\n"environment_name" wasn\'t supplied.')
+        if environment not in run.gates and not self.gates.settings.auto_runs:
+            raise _invalid("environment_name", "is not waiting in this run")
+        return run.gate(environment)
+
+
+def _call(request: web.Request, raw: bytes) -> Call:
+    if not request.headers.get("User-Agent"):
+        raise GithubRefusal(403, "Request forbidden by administrative rules: no User-Agent header")
+    try:
+        body = msgspec.json.decode(raw) if raw else {}
+    except msgspec.DecodeError as broken:
+        raise GithubRefusal(400, "Problems parsing JSON") from broken
+    if not isinstance(body, dict):
+        raise GithubRefusal(400, "Body should be a JSON object")
+    _, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return Call(path=dict(request.match_info), authorization=credential.strip(), body=body)
+
+
+def _narrowed(permissions: Any) -> dict[str, str]:
+    """The permissions asked for, which may not exceed what the App is granted."""
+    if permissions is None:
+        return GRANTED
+    if not isinstance(permissions, dict):
+        raise GithubRefusal(422, "Invalid request.\n\nFor 'permissions', the value is not an object.")
+    for name, level in permissions.items():
+        if GRANTED.get(name) not in (level, "write"):
+            raise GithubRefusal(422, "The permissions requested are not granted to this installation.")
+    return {"metadata": "read", **permissions}
+
+
+def _environment(run: Run, gate: Gate) -> Body:
+    return {
+        "id": gate.id,
+        "node_id": f"EN_{gate.id}",
+        "name": gate.environment,
+        "url": f"https://api.github.com/repos/{run.repository}/environments/{gate.environment}",
+        "html_url": f"https://github.com/{run.repository}/deployments/activity_log?environments_filter={gate.environment}",
+    }
+
+
+def _invalid(field: str, reason: str) -> GithubRefusal:
+    error = {
+        "resource": "DeploymentProtectionRule",
+        "field": field,
+        "code": "custom",
+        "message": f"{field} {reason}",
+    }
+    return GithubRefusal(422, "Validation Failed", [error])
+
+
+def _refused(status: int, message: str, errors: list[dict[str, str]] | None = None) -> Reply:
+    body: Body = {"message": message, "documentation_url": DOCS, "status": str(status)}
+    return Reply(status=status, body=body | ({"errors": errors} if errors else {}))

@@ -1,0 +1,145 @@
+"""What the stack consists of: NATS, PostgreSQL, the steps that prepare them, the five services."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from em import credentials
+from em.embedded import ports as port_plan
+from em.embedded.nats import nats_program
+from em.embedded.ports import HOST
+from em.embedded.postgres import postgres_program, prepare_cluster
+from em.home import Home
+from em.program import Plan, Program, Ready
+from shared.contracts.services import SERVICES, Service
+
+STEP_DEADLINE_S = 180.0
+SERVICE_DEADLINE_S = 60.0
+
+# Given by the caller or made here, the commands of em need these too.
+REMEMBERED = (
+    *("NATS_URL", "NATS_PREFIX", "NATS_DURABILITY", "NATS_MONITOR_URL", "DATABASE_URL"),
+    *("JWT_ALGORITHM", "JWT_SECRET_KEY", *credentials.JWT_KEYS, *credentials.WEBHOOK_SECRETS),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """What a caller adds: programs that start beside NATS, and variables that win over the caller's environment."""
+
+    programs: tuple[Program, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What an extra may build on. `environment`: what the services would get without it."""
+
+    home: Home
+    ports: Mapping[str, int]
+    environment: Mapping[str, str]
+
+
+AddExtra = Callable[[Ground], Extra]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """`environment`: the variables that make this stack (with secrets); programs also inherit the caller's."""
+
+    plan: Plan
+    environment: Mapping[str, str]
+
+
+def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add: AddExtra | None) -> Stack:
+    """Finds free ports, makes credentials, and creates the database cluster at the first time."""
+    ports = port_plan.choose(_port_names(environ, demo=add is not None), base=port_base, environ=environ)
+    servers, addresses = _servers(home, ports)
+    own = {"ENV": "development", "HOST": HOST, **addresses, **credentials.development(home, environ)}
+    given = {name: value for name, value in environ.items() if value}
+    environment = own | given | _service_ports(ports)
+    extra = add(Ground(home=home, ports=ports, environment=environment)) if add else Extra()
+    for name in extra.environment:
+        environment.pop(f"{name}_FILE", None)
+    environment |= extra.environment
+    known = {*own, *extra.environment, *_service_ports(ports), *REMEMBERED}
+    urls = {service.folder: f"http://{HOST}:{ports[service.folder]}" for service in SERVICES}
+    urls |= {program.name: program.url for program in servers} | dict(extra.urls)
+    return Stack(
+        plan=Plan(waves=_waves(home, [*servers, *extra.programs], ports, environment), ports=ports, urls=urls),
+        environment={name: value for name, value in environment.items() if name in known},
+    )
+
+
+def python_program(
+    home: Home, name: str, arguments: tuple[str, ...], *, environment: Mapping[str, str], ready: Ready, port: int = 0
+) -> Program:
+    """`python -P`: a file of the current directory must not shadow a module."""
+    return Program(
+        name=name,
+        argv=(sys.executable, "-P", *arguments),
+        env=environment,
+        cwd=str(Path.cwd()),
+        log_path=str(home.log(name)),
+        ready=ready,
+        port=port,
+        url=f"http://{HOST}:{port}" if port else "",
+    )
+
+
+def _port_names(environ: Mapping[str, str], *, demo: bool) -> list[str]:
+    names = list(port_plan.SERVICE_NAMES)
+    if not environ.get("NATS_URL"):
+        names += [port_plan.NATS, port_plan.NATS_MONITOR]
+    if not environ.get("DATABASE_URL"):
+        names.append(port_plan.POSTGRES)
+    return names + list(port_plan.SANDBOX_NAMES if demo else ())
+
+
+def _servers(home: Home, ports: Mapping[str, int]) -> tuple[list[Program], dict[str, str]]:
+    """The embedded servers that got a port, and the variables that lead to them."""
+    programs: list[Program] = []
+    addresses: dict[str, str] = {}
+    if port_plan.NATS in ports:
+        monitor_port = ports[port_plan.NATS_MONITOR]
+        program = nats_program(home.nats, port=ports[port_plan.NATS], monitor_port=monitor_port, log=home.log("nats"))
+        programs.append(program)
+        addresses |= {"NATS_URL": program.url, "NATS_MONITOR_URL": f"http://{HOST}:{monitor_port}"}
+    if port_plan.POSTGRES in ports:
+        cluster = prepare_cluster(home.postgres)
+        port = ports[port_plan.POSTGRES]
+        programs.append(postgres_program(cluster, port=port, log=home.log("postgres")))
+        addresses["DATABASE_URL"] = cluster.dsn(port)
+    return programs, addresses
+
+
+def _service_ports(ports: Mapping[str, int]) -> dict[str, str]:
+    return {variable: str(ports[name]) for name, variable in port_plan.VARIABLES.items()}
+
+
+def _waves(
+    home: Home, first: Sequence[Program], ports: Mapping[str, int], environment: Mapping[str, str]
+) -> tuple[tuple[Program, ...], ...]:
+    bootstrap = _step(home, "migrate-bootstrap", ("migrate", "--bootstrap"), environment)
+    provision = _step(home, "provision", ("provision",), environment)
+    migrate = _step(home, "migrate", ("migrate",), environment)
+    services = tuple(_service(home, service, ports[service.folder], environment) for service in SERVICES)
+    return tuple(first), (bootstrap, provision), (migrate,), services
+
+
+def _step(home: Home, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:
+    program = python_program(
+        home,
+        name,
+        ("-m", "em", *arguments),
+        environment={**environment, "EM_HOME": str(home.root)},
+        ready=Ready(deadline_s=STEP_DEADLINE_S),
+    )
+    return replace(program, once=True)
+
+
+def _service(home: Home, service: Service, port: int, environment: Mapping[str, str]) -> Program:
+    ready = Ready(url=f"http://{HOST}:{port}/ready", deadline_s=SERVICE_DEADLINE_S)
+    return python_program(home, service.folder, ("-m", service.name), environment=environment, ready=ready, port=port)

@@ -1,0 +1,234 @@
+"""The consumer loop, the relay and dead letters against real servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from shared.bus import Bus, Consumer, Reject, Relay, Retry, open_bus
+from shared.contracts.envelope import Outgoing, encode_event, event_headers
+from shared.contracts.events import IncidentOpened, ReleasePublished
+from shared.contracts.services import METRICS_SVC
+from shared.contracts.streams import METRICS_EVENTS
+from shared.db import Connection, Pool, outbox
+from shared.db.tables import INBOX, OUTBOX
+from shared.settings import ServiceSettings
+from tests.waiting import until
+
+
+class Workbench:
+    """A bus, a database with inbox and outbox, and a table `effect` that handlers write to."""
+
+    def __init__(self, bus: Bus, pool: Pool) -> None:
+        self.bus = bus
+        self.pool = pool
+
+    async def publish(self, *incident_ids: str) -> None:
+        await self.bus.publisher.publish_all([self.message(i) for i in incident_ids], timeout_s=5)
+
+    def message(self, incident_id: str) -> Outgoing:
+        event = IncidentOpened(occurred_at=datetime.now(UTC), incident_id=incident_id, title="down").stamped(
+            id=f"id-{incident_id}", source="test", origin="live", received_at=None
+        )
+        return Outgoing(
+            subject=self.bus.subjects.event(event.kind), body=encode_event(event), headers=event_headers(event)
+        )
+
+    async def effects(self) -> list[str]:
+        return [row["name"] for row in await self.pool.fetch("SELECT name FROM effect ORDER BY name")]
+
+    async def dead(self) -> list[tuple[str, str]]:
+        """(message id, reason) of every dead letter."""
+        js = self.bus.js
+        stream = self.bus.subjects.stream("DEAD")
+        info = await js.stream_info(stream)
+        found = [await js.get_msg(stream, sequence) for sequence in range(1, info.state.last_seq + 1)]
+        return [((m.headers or {})["Nats-Msg-Id"], (m.headers or {})["Em-Dead-Reason"]) for m in found]
+
+    @asynccontextmanager
+    async def consuming(self, handler: Callable[..., object], **options: object) -> AsyncIterator[Consumer]:
+        consumer = Consumer(
+            bus=self.bus,
+            pool=self.pool,
+            durable=METRICS_EVENTS,
+            handlers={IncidentOpened: handler},  # type: ignore[dict-item]  # tests pass plain coroutines
+            **options,  # type: ignore[arg-type]
+        )
+        stop = asyncio.Event()
+        running = asyncio.create_task(consumer.run(stop))
+        try:
+            yield consumer
+        finally:
+            stop.set()
+            await asyncio.wait_for(running, 15)
+
+    async def idle(self) -> None:
+        await until(self._is_idle, timeout_s=20, what="the consumer did not become idle")
+
+    async def _is_idle(self) -> bool:
+        info = await self.bus.js.consumer_info(self.bus.subjects.stream("EVENTS"), METRICS_EVENTS.name)
+        return bool(info.num_pending == 0 and info.num_ack_pending == 0)
+
+
+@pytest.fixture
+async def bench(nats_url: str, database_url: str, prefix: str) -> AsyncIterator[Workbench]:
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(asyncpg.create_pool(database_url, min_size=1, max_size=4))
+        for statement in (INBOX, OUTBOX, "CREATE TABLE effect (name text)"):
+            await pool.execute(statement)
+        settings = ServiceSettings(nats_url=nats_url, nats_prefix=prefix)
+        bus = await stack.enter_async_context(open_bus(settings, METRICS_SVC))
+        yield Workbench(bus, pool)
+
+
+async def record(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+    await tx.executemany("INSERT INTO effect VALUES ($1)", [(incident.incident_id,) for incident in incidents])
+
+
+async def test_law_3_message_delivered_again_has_no_second_effect(bench: Workbench) -> None:
+    await bench.publish("a", "b")
+    async with bench.consuming(record):
+        await bench.idle()
+    # The same events again under other message ids, as after the duplicate window: only the inbox knows them.
+    for name in ("a", "b"):
+        again = bench.message(name)
+        await bench.bus.js.publish(again.subject, again.body, headers={**again.headers, "Nats-Msg-Id": f"later-{name}"})
+
+    async with bench.consuming(record):
+        await bench.idle()
+
+    assert await bench.effects() == ["a", "b"]
+
+
+async def test_rejected_message_ends_in_dead_alone(bench: Workbench) -> None:
+    async def refuse_b(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+        for incident in incidents:
+            if incident.incident_id == "b":
+                raise Reject("b is not for us", of=incident)
+        await record(incidents, tx)
+
+    await bench.publish("a", "b", "c")
+    async with bench.consuming(refuse_b):
+        await bench.idle()
+
+    assert await bench.effects() == ["a", "c"]
+    stream = bench.bus.subjects.stream("EVENTS")
+    assert await bench.dead() == [(f"{METRICS_EVENTS.name}:{stream}:2", "b is not for us")]
+
+
+async def test_unreadable_message_is_a_dead_letter_and_stops_nobody(bench: Workbench) -> None:
+    good = bench.message("a")
+    await bench.bus.js.publish(good.subject, b"{not json", headers={**good.headers, "Nats-Msg-Id": "bad"})
+    await bench.publish("b")
+
+    async with bench.consuming(record):
+        await bench.idle()
+
+    assert await bench.effects() == ["b"]
+    [(_, reason)] = await bench.dead()
+    assert reason.startswith("unreadable")
+
+
+async def test_kind_that_this_version_does_not_know_is_acknowledged(bench: Workbench) -> None:
+    message = bench.message("a")
+    subject = bench.bus.subjects.event("incident.escalated")
+    await bench.bus.js.publish(subject, message.body, headers={"ce-type": "incident.escalated"})
+    await bench.publish("b")
+
+    async with bench.consuming(record):
+        await bench.idle()
+
+    assert await bench.effects() == ["b"]
+    assert await bench.dead() == []
+
+
+async def test_retry_sets_one_message_aside_and_the_rest_goes_on(bench: Workbench) -> None:
+    tries: list[str] = []
+
+    async def not_yet(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+        for incident in incidents:
+            if incident.incident_id == "b" and tries.count("b") == 0:
+                tries.append("b")
+                raise Retry("not yet", after=timedelta(milliseconds=200), of=incident)
+        await record(incidents, tx)
+
+    await bench.publish("a", "b", "c")
+    async with bench.consuming(not_yet):
+        await bench.idle()
+
+    assert await bench.effects() == ["a", "b", "c"]
+
+
+async def test_bug_met_by_one_message_does_not_stop_the_others(bench: Workbench) -> None:
+    async def trip_on_b(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+        if any(incident.incident_id == "b" for incident in incidents):
+            raise ZeroDivisionError
+        await record(incidents, tx)
+
+    await bench.publish("a", "b", "c", "d")
+    async with bench.consuming(trip_on_b):
+        await until(lambda: _has(bench, ["a", "c", "d"]), timeout_s=10, what="the others were not handled")
+
+    assert await bench.dead() == []
+
+
+async def _has(bench: Workbench, names: list[str]) -> bool:
+    return await bench.effects() == names
+
+
+async def test_database_error_charges_nobody_and_the_same_batch_runs_again(bench: Workbench) -> None:
+    failures = iter([asyncpg.SerializationError("could not serialize"), asyncpg.DeadlockDetectedError("deadlock")])
+
+    async def fail_twice(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+        await record(incidents, tx)
+        if failure := next(failures, None):
+            raise failure
+
+    await bench.publish("a", "b")
+    async with bench.consuming(fail_twice):
+        await bench.idle()
+
+    assert await bench.effects() == ["a", "b"]
+    assert await bench.dead() == []
+
+
+async def test_again_consumer_publishes_what_its_handler_returns_before_it_acknowledges(bench: Workbench) -> None:
+    release = ReleasePublished(occurred_at=datetime.now(UTC), repository="acme/web", tag="v1").stamped(
+        id="release-1", source="test", origin="live", received_at=None
+    )
+
+    async def answer(_: Sequence[IncidentOpened], __: Connection) -> list[Outgoing]:
+        subject = bench.bus.subjects.event(release.kind)
+        return [Outgoing(subject=subject, body=encode_event(release), headers=event_headers(release))]
+
+    await bench.publish("a")
+    async with bench.consuming(answer, once=False):
+        await bench.idle()
+
+    stored = await bench.bus.js.get_last_msg(
+        bench.bus.subjects.stream("EVENTS"), bench.bus.subjects.event(release.kind)
+    )
+    assert stored.headers is not None
+    assert stored.headers["ce-id"] == "release-1"
+
+
+async def test_relay_publishes_what_was_committed_and_nothing_else(bench: Workbench) -> None:
+    async with bench.pool.acquire() as connection:
+        async with connection.transaction():
+            await outbox.add(connection, [bench.message("kept")])
+            await outbox.add(connection, [bench.message("kept")])
+        rolled_back = connection.transaction()
+        await rolled_back.start()
+        await outbox.add(connection, [bench.message("lost")])
+        await rolled_back.rollback()
+
+    stop = asyncio.Event()
+    stop.set()
+    await Relay(bus=bench.bus, pool=bench.pool, service="test").run(stop)
+
+    info = await bench.bus.js.stream_info(bench.bus.subjects.stream("EVENTS"))
+    assert info.state.messages == 1
+    assert await bench.pool.fetchval("SELECT count(*) FROM outbox") == 0
