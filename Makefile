@@ -51,6 +51,10 @@ format: $(VENV)/.dev ## Apply ruff's fixes and formatting
 	@$(BIN)/ruff check --fix -q .
 	@$(BIN)/ruff format -q .
 
+.PHONY: docs
+docs: $(VENV)/.dev ## Generate docs/settings.md and .env.example from the code
+	@$(BIN)/python -m em.reference
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Benchmarks: ratios within one run, written to build/*.json
 	@$(BIN)/python -m tests.bench

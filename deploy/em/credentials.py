@@ -37,6 +37,14 @@ def counterparts(home: Home) -> dict[str, str]:
     return {name: kept[name] for name in ("SLACK_BOT_TOKEN", *GITHUB_APP_KEYS)}
 
 
+def password(home: Home) -> str:
+    """Of a PostgreSQL that somebody else starts with it."""
+    kept: dict[str, str] = read_json(home.secrets)
+    kept.setdefault("POSTGRES_PASSWORD", secrets.token_hex(16))
+    write_json(home.secrets, kept)
+    return kept["POSTGRES_PASSWORD"]
+
+
 def _is_given(name: str, environ: Mapping[str, str]) -> bool:
     return bool(environ.get(name) or environ.get(f"{name}_FILE"))
 

@@ -1,10 +1,8 @@
 """Reads a body into the fields that a translation names; whatever can't be read is Untranslatable."""
 
 import re
-from collections.abc import Hashable
 from datetime import datetime
-from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -12,7 +10,8 @@ import msgspec
 from normalizer.disposition import Untranslatable
 from normalizer.times import InvalidTime, Spelling, instant
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct | msgspec.Raw)
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # what a Postgres integer holds
 
 # An escaped NUL that is not itself an escaped backslash followed by `u0000`: Postgres can't hold NUL in a text.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -23,12 +22,11 @@ def read(json: bytes, shape: type[T]) -> T:
     if b"\\u0000" in json:
         json = _ESCAPED_NUL.sub(rb"\1", json)
     try:
-        fields: T = _decoder(shape).decode(json)
+        return msgspec.json.decode(json, type=shape)
     except msgspec.ValidationError as error:
         raise Untranslatable(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Untranslatable(f"body is not JSON: {error}") from None
-    return fields
 
 
 def form(body: bytes) -> dict[str, str]:
@@ -59,8 +57,3 @@ def needed_moment(name: str, *spellings: Spelling) -> datetime:
         if (found := moment(name, spelling)) is not None:
             return found
     raise Untranslatable(f"{name} is missing")
-
-
-@cache
-def _decoder(shape: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cast(type, shape))

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 import typer
 
 from em import launch
-from em.counterparts import CATALOG, PAGE, POLICY, counterparts
+from em.counterparts import PAGE, counterparts
+from em.demo.elsewhere import attached, write_rules
 from em.demo.outcome import Outcome, reasons, summary
 from em.demo.page import page
 from em.demo.performance import Performance
 from em.demo.report import render
-from em.demo.story import catalog, policy, tell
+from em.demo.story import tell
 from em.errors import AlreadyRunning
 from em.home import Home
 from em.screen import SCREEN
@@ -30,7 +31,7 @@ Stack = tuple[Mapping[str, str], Mapping[str, str]]  # addresses; environment wi
 def run(home: Home, *, port_base: int | None, environ: Mapping[str, str], attach: bool = False) -> None:
     """Exits 1, saying why, when the sums or a metric are not what the story knows them to be."""
     began = time.monotonic()
-    urls, environment = _attached(environ) if attach else _start(home, port_base=port_base, environ=environ)
+    urls, environment = attached(environ) if attach else _start(home, port_base=port_base, environ=environ)
     story = tell(SEED, datetime.now(UTC), github_api_url=urls["github-sandbox"])
     SCREEN.line(f"a story of 60 days, {len(story.repositories)} services, {len(story.deliveries)} deliveries")
     outcome = asyncio.run(
@@ -43,29 +44,6 @@ def run(home: Home, *, port_base: int | None, environ: Mapping[str, str], attach
         SCREEN.line("the stack stays up; stop it with: make down")
     if reasons(outcome):
         raise typer.Exit(1)
-
-
-def write_rules(home: Home) -> None:
-    """Catalog and policy of the story, where the services look for them."""
-    home.demo.mkdir(parents=True, exist_ok=True)
-    (home.demo / CATALOG).write_text(catalog(), encoding="utf-8")
-    (home.demo / POLICY).write_text(policy(), encoding="utf-8")
-
-
-def _attached(environ: Mapping[str, str]) -> Stack:
-    """Addresses and secrets of a stack that was started elsewhere, e.g. by Docker Compose."""
-    host = environ.get("EM_HOST", "127.0.0.1")
-    ports = {
-        "ingest": environ.get("INGEST_PORT", "8000"),
-        "normalizer": environ.get("NORMALIZER_PORT", "8001"),
-        "metrics-svc": environ.get("METRICS_SVC_PORT", "8002"),
-        "approvals-svc": environ.get("APPROVALS_SVC_PORT", "8003"),
-        "notifier": environ.get("NOTIFIER_PORT", "8004"),
-        "sandbox-control": environ.get("SANDBOX_CONTROL_PORT", "8021"),
-    }
-    urls = {name: f"http://{host}:{port}" for name, port in ports.items()}
-    # As the services reach it: the story's callback addresses are compared with what they are configured with.
-    return {**urls, "github-sandbox": environ["GITHUB_API_URL"]}, environ
 
 
 def _start(

@@ -21,6 +21,7 @@ class Server:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._process: subprocess.Popen[bytes] | None = None
+        self.exit_code: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -40,6 +41,7 @@ class Server:
         self._process.send_signal(self.program.stop_signal)
         if not await _exits(self._process, within_s=self.program.stop_deadline_s):
             await self.kill()
+        self.exit_code = self._process.returncode if self._process else None
         self._process = None
 
     async def kill(self) -> None:

@@ -27,24 +27,18 @@ async def serve(arguments: argparse.Namespace, environment: Mapping[str, str]) -
         auto_runs=arguments.open,
     )
     ports = Ports(slack=arguments.slack_port, github=arguments.github_port, control=arguments.control_port)
-    async with sandbox(
-        host=arguments.host, ports=ports, slack_settings=slack, github_settings=github
-    ) as started:
+    async with sandbox(host=arguments.host, ports=ports, slack_settings=slack, github_settings=github) as started:
         urls = f"slack={started.slack_url} github={started.github_url} control={started.control_url}"
         print(f"sandbox ready {urls}", flush=True)
         await stop.wait()
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m em.sandbox", description="Stand-ins for Slack and GitHub"
-    )
+    parser = argparse.ArgumentParser(prog="python -m em.sandbox", description="Stand-ins for Slack and GitHub")
     for name in ("slack", "github", "control"):
         parser.add_argument(f"--{name}-port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument(
-        "--open", action="store_true", help="unknown channels, people and runs come into being"
-    )
+    parser.add_argument("--open", action="store_true", help="unknown channels, people and runs come into being")
     return parser.parse_args()
 
 

@@ -162,9 +162,7 @@ def _of_markdown(block: Node, at: str) -> Iterator[str]:
     yield from _too_long(block, "text", 12_000, at)
 
 
-def _of_text(
-    node: Any, at: str, chars_max: int, *, kinds: tuple[str, ...] = ("mrkdwn", "plain_text")
-) -> Iterator[str]:
+def _of_text(node: Any, at: str, chars_max: int, *, kinds: tuple[str, ...] = ("mrkdwn", "plain_text")) -> Iterator[str]:
     if not isinstance(node, dict) or node.get("type") not in kinds:
         yield _error(f"must be one of the text types {', '.join(kinds)}", at)
     elif not isinstance(node.get("text"), str) or not node["text"]:

@@ -97,9 +97,7 @@ class Gates:
 
     def issue_token(self, installation: str, permissions: dict[str, str]) -> tuple[str, Token]:
         value = "ghs_" + secrets.token_hex(18)
-        token = Token(
-            installation=installation, expires_at=self.clock() + TOKEN_LIFETIME_S, permissions=permissions
-        )
+        token = Token(installation=installation, expires_at=self.clock() + TOKEN_LIFETIME_S, permissions=permissions)
         self.tokens[value] = token
         return value, token
 

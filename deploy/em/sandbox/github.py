@@ -117,15 +117,11 @@ class Github:
             case "approved" | "rejected":
                 decision = self.gates.decide(run, gate, state, comment)
                 status = 204 if decision.effective else self.gates.settings.second_decision_status
-                return (
-                    Reply(status=204, stored=True) if status == 204 else _refused(status, "Validation Failed")
-                )
+                return Reply(status=204, stored=True) if status == 204 else _refused(status, "Validation Failed")
             case None:
                 return self._report(gate, comment)
             case _:
-                raise GithubRefusal(
-                    422, f'Invalid request.\n\n{state} is not a member of ["approved", "rejected"].'
-                )
+                raise GithubRefusal(422, f'Invalid request.\n\n{state} is not a member of ["approved", "rejected"].')
 
     def _report(self, gate: Gate, comment: str) -> Reply:
         if not comment:

@@ -46,9 +46,7 @@ class Ledger:
         """`duplicates`: stored posts beyond the first that carry the same metadata event_payload.id."""
         stored = [entry for entry in self.of("slack") if entry.committed_at is not None]
         methods = Counter(entry.method for entry in stored)
-        ids = [
-            entry.metadata_id for entry in stored if entry.method == "chat.postMessage" and entry.metadata_id
-        ]
+        ids = [entry.metadata_id for entry in stored if entry.method == "chat.postMessage" and entry.metadata_id]
         return {
             "posts": methods["chat.postMessage"],
             "updates": methods["chat.update"],

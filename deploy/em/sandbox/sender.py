@@ -13,9 +13,7 @@ from em.sandbox.workspace import APP_ID, TEAM_ID
 FORM = "application/x-www-form-urlencoded"
 
 
-def slack_request(
-    secret: str, body: bytes, now: float | None = None, *, content_type: str = FORM
-) -> dict[str, str]:
+def slack_request(secret: str, body: bytes, now: float | None = None, *, content_type: str = FORM) -> dict[str, str]:
     """Headers of any Slack request; the signature covers the encoded bytes."""
     timestamp = str(int(time.time() if now is None else now))
     signature = _hmac_sha256(secret, b"v0:" + timestamp.encode() + b":" + body)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, get_args
 
 import msgspec
 
-from normalizer.bodies import form, is_json, moment, needed_moment, read
+from normalizer.bodies import Count, form, is_json, moment, needed_moment, read
 from normalizer.disposition import Disposition, Events, Ignored, Untranslatable
 from normalizer.times import Spelling
 from shared.contracts import events
@@ -74,7 +74,7 @@ class _Label(msgspec.Struct):
 class _PullRequest(msgspec.Struct):
     """`merge_commit_sha` is only a test merge until the change is merged; reviews leave `merged` out."""
 
-    number: int
+    number: Count
     title: str
     head: _Ref
     base: _Ref
@@ -88,9 +88,9 @@ class _PullRequest(msgspec.Struct):
     updated_at: Spelling = None
     merged_at: Spelling = None
     closed_at: Spelling = None
-    additions: int | None = None
-    deletions: int | None = None
-    changed_files: int | None = None
+    additions: Count | None = None
+    deletions: Count | None = None
+    changed_files: Count | None = None
     labels: list[_Label] | None = None
     html_url: str | None = None
 
@@ -125,7 +125,7 @@ class _Link(msgspec.Struct):
 class _Numbered(msgspec.Struct):
     """A change as other events refer to it; an issue is one when it has a `pull_request`."""
 
-    number: int
+    number: Count
     pull_request: _Link | None = None
 
 
@@ -164,7 +164,7 @@ class _PushBody(_Body, kw_only=True):
 class _Work(msgspec.Struct, kw_only=True):
     """What a workflow run and a job of it have in common."""
 
-    run_attempt: int | None = None
+    run_attempt: Count | None = None
     name: str | None = None
     head_sha: str | None = None
     head_branch: str | None = None
@@ -236,12 +236,6 @@ class _GateBody(_DeploymentBody, kw_only=True):
     pull_requests: list[_Numbered] | None = None
 
 
-class _DeploymentReviewBody(_RunBody, kw_only=True):
-    environment: str
-    since: Spelling = None
-    requestor: _User | None = None
-
-
 class _Release(msgspec.Struct):
     tag_name: str
     name: str | None = None
@@ -257,7 +251,7 @@ class _ReleaseBody(_Body, kw_only=True):
 
 
 class _Issue(msgspec.Struct):
-    number: int
+    number: Count
     title: str
     state: str | None = None
     state_reason: str | None = None
@@ -553,22 +547,6 @@ def _run_url(body: _DeploymentBody) -> str:
     return (body.workflow_run and body.workflow_run.html_url) or ""
 
 
-def _review_requested(body: _DeploymentReviewBody, _: RawDelivery) -> events.Deployment:
-    """GitHub's own reviewers are asked. The body names no deployment, so the run and environment stand for it."""
-    run = body.workflow_run
-    return events.DeploymentRequested(
-        occurred_at=needed_moment("since", body.since, run.updated_at),
-        repository=body.repository.full_name,
-        deployment_id=f"run-{run.id}-{body.environment}",
-        environment=body.environment,
-        sha=run.head_sha or "",
-        ref=run.head_branch or "",
-        creator=_login(body.requestor),
-        actor=_login(body.sender),
-        url=run.html_url or "",
-    )
-
-
 def _released(body: _ReleaseBody, _: RawDelivery) -> events.ReleasePublished:
     release = body.release
     return events.ReleasePublished(
@@ -669,8 +647,8 @@ TABLE: dict[tuple[str, str], Translation | Ignored] = {
     ("deployment_status", NONE): _reads(_StatusBody, _deployment_status),
     ("deployment_status", "created"): _reads(_StatusBody, _deployment_status),
     ("deployment_protection_rule", "requested"): _reads(_GateBody, _gated),
-    ("deployment_review", "requested"): _reads(_DeploymentReviewBody, _review_requested),
-    **_rows("deployment_review", "approved rejected", NO_FACT),
+    # It names no deployment: `deployment_status` in state `waiting` tells the same of one.
+    **_rows("deployment_review", "requested approved rejected", NO_FACT),
     ("release", "published"): _reads(_ReleaseBody, _released),
     **_rows("release", "released prereleased created edited deleted unpublished", NO_FACT),
     ("issues", "opened"): _ticket(events.TicketCreated, "created_at"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from normalizer.bodies import moment, needed_moment, read
+from normalizer.bodies import Count, moment, needed_moment, read
 from normalizer.disposition import Disposition, Events, Ignored, Untranslatable
 from normalizer.times import Spelling
 from shared.contracts.envelope import RawDelivery
@@ -56,7 +56,7 @@ class _Data(msgspec.Struct):
     title: str | None = None
     summary: str | None = None
     status: str | None = None
-    number: int | None = None
+    number: Count | None = None
     urgency: str | None = None
     html_url: str | None = None
     created_at: Spelling = None

@@ -1,6 +1,7 @@
 """Settings: environment only, typed, checked at start. A service's class adds its own fields to `ServiceSettings`."""
 
 from shared.settings.base import (
+    CatalogSettings,
     CommaList,
     DatabaseSettings,
     EnvironmentSettings,
@@ -10,6 +11,7 @@ from shared.settings.base import (
 )
 
 __all__ = [
+    "CatalogSettings",
     "CommaList",
     "DatabaseSettings",
     "EnvironmentSettings",

@@ -98,6 +98,11 @@ class DatabaseSettings(ServiceSettings):
     database_url: str = Field("", description="PostgreSQL; every common URL form is accepted")
     db_pool_size: int = Field(5, ge=1, description="Connections kept open")
     db_max_overflow: int = Field(5, ge=0, description="Connections opened above that under load")
+
+
+class CatalogSettings(DatabaseSettings):
+    """What a service reads that asks the catalog."""
+
     catalog_path: Path | None = Field(None, description="catalog.yaml; without it a service is a repository's name")
 
 

@@ -1,0 +1,37 @@
+"""Generated documents are what the code says, and the example file is usable as it is."""
+
+import subprocess
+from pathlib import Path
+
+from em import reference
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_settings_page_is_not_stale() -> None:
+    assert (ROOT / reference.SETTINGS).read_text() == reference.settings_page(), "run: make docs"
+
+
+def test_example_file_is_not_stale() -> None:
+    assert (ROOT / reference.EXAMPLE).read_text() == reference.example_file(), "run: make docs"
+
+
+def test_example_file_can_be_sourced_by_a_plain_shell() -> None:
+    script = "set -aeu; . ./.env.example; set +a; echo $ENV"
+
+    done = subprocess.run(["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "development\n"
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, (field, _) in reference.fields().items() if not field.description] == []
+
+
+def test_no_tracked_lock_names_a_registry_or_lacks_a_hash() -> None:
+    for lock in ("requirements.lock", "embedded.lock", "runtime.lock"):
+        text = (ROOT / lock).read_text()
+        pins = [block for block in text.split("\n") if "==" in block and not block.startswith((" ", "#"))]
+        assert "://" not in text
+        assert pins
+        assert all(line.rstrip().endswith("\\") for line in pins), lock
