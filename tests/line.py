@@ -159,10 +159,13 @@ class Line:
         kept = [tuple((k, v) for k, v in row.items() if k not in ARRIVAL_COLUMNS) for row in rows]
         return sorted(kept, key=repr)
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         async with asyncio.TaskGroup() as group:
             for server in self.servers.values():
                 group.create_task(server.stop())
+
+    async def close(self) -> None:
+        await self.stop()
         await self.http.aclose()
 
 
