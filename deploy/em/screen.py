@@ -1,5 +1,6 @@
 """What em prints: live lines on a terminal, plain ones elsewhere; errors without tracebacks."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ from rich.markup import escape
 from em import state
 from em.errors import EmError
 
+PLAIN_WIDTH = 120  # of a file or a pipe
+
 MARKS = {state.READY: "[green]✓[/]", state.DONE: "[green]✓[/]", state.FAILED: "[red]✗[/]", state.STOPPED: "[dim]·[/]"}
 
 
@@ -16,7 +19,7 @@ class Screen:
     """Answers go to standard output, errors to standard error."""
 
     def __init__(self) -> None:
-        self.out = Console(highlight=False, soft_wrap=True)
+        self.out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def line(self, text: str = "") -> None:

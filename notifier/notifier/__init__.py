@@ -1,0 +1,1 @@
+"""One living message per thing, in Slack."""

@@ -23,12 +23,12 @@ def slice_of(story: Story, size: int) -> list[Delivery]:
 async def settled(theatre: Theatre) -> None:
     """The line is quiet, and Slack has been told everything."""
     await theatre.line.settled(timeout_s=120)
-    await until(lambda: _told(theatre), timeout_s=60, what="Slack was not told everything")
+    await until(lambda: _told(theatre), timeout_s=90, what="Slack was not told everything")
 
 
 async def _told(theatre: Theatre) -> bool:
-    rows = await theatre.line.fetch("SELECT count(*) AS waiting FROM notifier.thing WHERE state <> 'idle'")
-    return bool(rows[0]["waiting"] == 0)
+    rows = await theatre.line.fetch("SELECT state FROM notifier.message UNION ALL SELECT state FROM notifier.ephemeral")
+    return all(row["state"] == "shown" for row in rows)
 
 
 async def test_metrics_are_the_storys_own(theatre: Theatre) -> None:

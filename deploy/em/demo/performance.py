@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,6 @@ QUIET_FOR_S = 3.0
 QUIET_WITHIN_S = 120.0
 POLL_S = 0.25
 REACTION_WITHIN_S = 10.0
-SHOWN_CHANNEL = "#checkout"
 SECRET_VARIABLES = {
     "github": "GITHUB_WEBHOOK_SECRET",
     "pagerduty": "PAGERDUTY_WEBHOOK_SECRET",
@@ -154,6 +154,7 @@ class Performance:
         story = self._story
         approvals = await self._ask.approvals()
         callbacks = await self._ask.github_counts()
+        channel = _busiest(await self._ask.transcript())
         return Outcome(
             story=story,
             sent=self._sent,
@@ -170,8 +171,8 @@ class Performance:
             seconds=time.monotonic() - began,
             held_back=await self._ask.held_back(),
             approval_lines=_lines(approvals),
-            channel=SHOWN_CHANNEL,
-            transcript=[chat_message(m) for m in await self._ask.transcript(SHOWN_CHANNEL)],
+            channel=channel,
+            transcript=[chat_message(m) for m in await self._ask.transcript(channel)],
             boards=boards_of(story),
             urls=self._addresses(),
         )
@@ -187,6 +188,12 @@ class Performance:
             "dispositions": f"{self._urls['normalizer']}/v1/dispositions",
             "send your own": f"{self._urls['ingest']}/webhooks/github",
         }
+
+
+def _busiest(transcript: Iterable[Mapping[str, Any]]) -> str:
+    """The channel that shows most of what there is to see."""
+    counts = Counter(message["channel_name"] for message in transcript)
+    return max(sorted(counts), key=lambda name: counts[name], default="")
 
 
 def _has_button(message: Mapping[str, Any], action_id: str) -> bool:

@@ -9,7 +9,9 @@ from em.embedded.ports import HOST
 from em.errors import EmbeddedMissing
 from em.program import Program, Ready
 
-# `sync_interval: always`: a publish is acknowledged after the fsync (design: no acknowledged delivery is lost).
+# For the garbage collector, not a hard limit: an idle server gives back what a burst took.
+MEMORY_LIMIT = "64MiB"
+# `sync_interval: always`: a publish is acknowledged after the fsync: no acknowledged delivery is lost.
 CONFIGURATION = """\
 server_name: em
 listen: "{host}:{port}"
@@ -40,7 +42,7 @@ def nats_program(directory: Path, *, port: int, monitor_port: int, log: Path) ->
     return Program(
         name="nats",
         argv=(str(find_server()), "-c", str(configuration)),
-        env={"PATH": os.defpath},
+        env={"PATH": os.defpath, "GOMEMLIMIT": MEMORY_LIMIT},
         cwd=str(directory),
         log_path=str(log),
         ready=Ready(url=f"http://{HOST}:{monitor_port}/healthz", deadline_s=60),

@@ -28,6 +28,7 @@ HandlerTable = Mapping[type, Handler]
 OnDead = Callable[[Any, str, Connection], Awaitable[None]]
 
 FETCH_TIMEOUT_S = 1.0
+GIVE_BACK_TIMEOUT_S = 0.2
 PUBLISH_TIMEOUT_S = 10.0
 BACKOFF_MAX_S = 10.0
 UNEXPECTED_DELAY_S = 5.0
@@ -108,6 +109,7 @@ class Consumer:
                     await self._settle_until_done(messages, stop)
         finally:
             if self._bus.connection.is_connected:
+                await _give_back(subscription)
                 await subscription.unsubscribe()
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
@@ -254,6 +256,18 @@ class Consumer:
         self._problem = f"{type(error).__name__}: {error}"
         log.warning("consumer.stalled", consumer=self._label, error=repr(error))
         return min(BACKOFF_MAX_S, max(0.2, backoff_s * 2))
+
+
+async def _give_back(subscription: JetStreamContext.PullSubscription) -> None:
+    """A pull outlives the fetch that made it: what it still brings must not wait here until `ack_wait` is over."""
+    await asyncio.sleep(FETCH_TIMEOUT_S)
+    while subscription.pending_msgs:
+        try:
+            messages = await subscription.fetch(subscription.pending_msgs, timeout=GIVE_BACK_TIMEOUT_S)
+        except TimeoutError:
+            return
+        for message in messages:
+            await message.nak()
 
 
 def metrics_label(durable: Durable) -> str:

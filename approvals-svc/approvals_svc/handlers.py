@@ -1,0 +1,166 @@
+"""What happens with gates that wait and with what people say in Slack."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from approvals_svc import slack_request, store, wording
+from approvals_svc.audit import Actor
+from approvals_svc.desk import Ballot, Desk
+from approvals_svc.gates import GateRules, NoProposal, propose
+from approvals_svc.plain import plain
+from approvals_svc.slack_request import Answer, Misspelt, Question, Said, Unreadable
+from approvals_svc.slack_signature import SignatureRefused, verify
+from shared.contracts.envelope import Outgoing, encode_event, event_headers
+from shared.contracts.events import ChatAction, ChatCommand, DeploymentRequested, Reply
+from shared.contracts.ids import step_of_entity
+from shared.contracts.services import APPROVALS_SVC
+from shared.contracts.subjects import Subjects
+from shared.db import Connection, outbox
+from shared.telemetry import logs, metrics
+
+log = logs.get(__name__)
+
+AGE_MAX = timedelta(seconds=60)  # of what a person said, by the database's clock
+HELD_MAX_CHARACTERS = 500
+
+Chat = ChatAction | ChatCommand
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """Something said whose signature is good; `cause` is only good for its id and arrival."""
+
+    cause: Chat
+    said: Said
+    received_at: datetime
+
+
+class Handlers:
+    def __init__(
+        self, *, desk: Desk, subjects: Subjects, rules: GateRules, slack_signing_secrets: Sequence[str]
+    ) -> None:
+        self._desk = desk
+        self._subjects = subjects
+        self._rules = rules
+        self._secrets = slack_signing_secrets
+
+    async def on_gate_requested(self, requests: Sequence[DeploymentRequested], tx: Connection) -> None:
+        """A deployment without a gate asks nobody."""
+        now = await store.clock(tx)
+        for request in requests:
+            if request.gate is None:
+                continue
+            try:
+                proposal = propose(request, request.gate, self._rules, now=now)
+            except NoProposal as reason:
+                await self._hold(tx, request, f"{request.repository} to {request.environment}", str(reason))
+            else:
+                await self._desk.open(tx, proposal, now=now)
+
+    async def on_chat(self, chats: Sequence[Chat], tx: Connection) -> None:
+        """Clicks and commands; in the order of the approvals, so that two batches never wait for each other."""
+        now = await store.clock(tx)
+        proven = [found for chat in chats if (found := await self._prove(tx, chat))]
+        for each in sorted(proven, key=_approval_id):
+            if not await store.claim_trigger(tx, each.said.voter.trigger_id):
+                await self._refuse(tx, each.cause, "replayed", "its trigger id was here before")
+            elif now - each.received_at > AGE_MAX:
+                await self._refuse(tx, each.cause, "late", "it is older than 60 s")
+                await self._reply(tx, each, "That took too long to reach us and doesn't count. Please try again.")
+            else:
+                await self._act(tx, each)
+
+    async def _prove(self, tx: Connection, chat: Chat) -> Proven | None:
+        """Only the signed bytes speak: whoever owns the bus may have changed every other field."""
+        if chat.origin not in self._rules.acting_origins:
+            await self._hold(tx, chat, "", f"origin {chat.origin} does not act")
+            return None
+        if chat.received_at is None:
+            await self._refuse(tx, chat, "stale", "it doesn't say when it arrived")
+            return None
+        signed = chat.signed
+        try:
+            verify(
+                signed.body,
+                timestamp=signed.timestamp,
+                signature=signed.signature,
+                secrets=self._secrets,
+                received_at=chat.received_at,
+            )
+            read = slack_request.read_click if isinstance(chat, ChatAction) else slack_request.read_command
+            said = read(signed.body)
+        except SignatureRefused as refused:
+            await self._refuse(tx, chat, refused.reason, f"signature refused: {refused.reason}")
+            return None
+        except Unreadable as error:
+            await self._refuse(tx, chat, "unreadable", str(error))
+            return None
+        return Proven(chat, said, chat.received_at) if said else None
+
+    async def _act(self, tx: Connection, proven: Proven) -> None:
+        match proven.said:
+            case Answer() as answer:
+                await self._vote(tx, proven, answer)
+            case Question():
+                pending = await store.approvals(tx, status="pending", before=None, limit=wording.LISTED_MAX * 5)
+                await self._reply(tx, proven, wording.waiting(pending, self._desk.catalog))
+            case Misspelt(usage=usage):
+                await self._reply(tx, proven, f"Which one? Say: {usage}")
+
+    async def _vote(self, tx: Connection, proven: Proven, answer: Answer) -> None:
+        outcome = await self._desk.vote(tx, self._ballot(answer))
+        if outcome.result == "unknown":
+            await self._hold(tx, proven.cause, f"#{answer.approval_id}", outcome.detail)
+        if not outcome.is_counted:
+            await self._reply(tx, proven, wording.refusal(answer.approval_id, outcome.result, outcome.detail))
+        elif isinstance(proven.cause, ChatCommand) and outcome.approval:
+            # Who clicks sees the card change.
+            await self._reply(tx, proven, wording.confirmation(outcome.approval, self._desk.catalog))
+
+    def _ballot(self, answer: Answer) -> Ballot:
+        """People of other workspaces are nobody here, even under a mapped id."""
+        voter = answer.voter
+        person = None if voter.is_foreign else self._desk.catalog.person("slack", voter.user)
+        return Ballot(
+            approval_id=answer.approval_id,
+            verb=answer.verb,
+            revision=answer.revision,
+            reason=answer.reason,
+            slack_user=voter.user,
+            actor=Actor(person=person.name if person else "", identity=voter.user, surface="slack"),
+        )
+
+    async def _reply(self, tx: Connection, proven: Proven, text: str) -> None:
+        """Dated by what it answers, so that nobody is answered hours later."""
+        voter, cause = proven.said.voter, proven.cause
+        reply = Reply(
+            occurred_at=proven.received_at, team=voter.team, channel=voter.channel, user=voter.user, text=text
+        ).stamped(
+            id=step_of_entity(service=APPROVALS_SVC.name, entity=f"reply:{cause.id}", revision=0, step="reply"),
+            source=APPROVALS_SVC.name,
+            origin=cause.origin,
+            received_at=proven.received_at,
+        )
+        await outbox.add(
+            tx,
+            [Outgoing(subject=self._subjects.notify, body=encode_event(reply), headers=event_headers(reply))],
+        )
+
+    async def _refuse(self, tx: Connection, chat: Chat, reason: str, detail: str) -> None:
+        metrics.approvals_conflicts.labels(reason=reason).inc()
+        await self._hold(tx, chat, "", detail)
+
+    async def _hold(self, tx: Connection, cause: Chat | DeploymentRequested, subject: str, reason: str) -> None:
+        log.warning("request.held", kind=cause.kind, event_id=cause.id, reason=reason)
+        await store.hold(
+            tx,
+            event_id=cause.id,
+            kind=cause.kind,
+            subject=plain(subject, characters_max=HELD_MAX_CHARACTERS),
+            reason=plain(reason, characters_max=HELD_MAX_CHARACTERS),
+        )
+
+
+def _approval_id(proven: Proven) -> int:
+    return proven.said.approval_id if isinstance(proven.said, Answer) else 0

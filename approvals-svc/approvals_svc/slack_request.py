@@ -1,0 +1,154 @@
+"""What a person said in Slack, read from the signed bytes and from nothing else. Pure."""
+
+import re
+from urllib.parse import parse_qs
+
+import msgspec
+
+from approvals_svc.decision import Verb
+from approvals_svc.plain import REASON_MAX_CHARACTERS, plain
+from shared.contracts.commands import owned_by
+from shared.contracts.services import APPROVALS_SVC
+
+FORM_FIELDS_MAX = 64
+ID_MAX_CHARACTERS = 64
+TRIGGER_MAX_CHARACTERS = 200
+BUTTON = re.compile(r"(approve|decline):([1-9][0-9]{0,17}):([1-9][0-9]{0,8})")
+NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
+VERBS: dict[str, Verb] = {"approve": "approve", "decline": "reject"}
+
+
+class Unreadable(ValueError):
+    """Signed, but not what Slack sends."""
+
+
+class Voter(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose request it is, where it was made, and the trigger that makes it one of a kind."""
+
+    team: str
+    user: str
+    channel: str
+    trigger_id: str
+    is_foreign: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A vote asked for; `revision` None: typed, so whichever is current."""
+
+    voter: Voter
+    approval_id: int
+    verb: Verb
+    revision: int | None = None
+    reason: str = ""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """`approvals`: what waits for a decision?"""
+
+    voter: Voter
+
+
+class Misspelt(msgspec.Struct, frozen=True, kw_only=True):
+    """A command of ours that lacks its number."""
+
+    voter: Voter
+    usage: str
+
+
+Said = Answer | Question | Misspelt
+
+
+class _User(msgspec.Struct):
+    id: str
+    team_id: str = ""
+
+
+class _Id(msgspec.Struct):
+    id: str
+
+
+class _Action(msgspec.Struct):
+    action_id: str
+    value: str = ""
+
+
+class _Payload(msgspec.Struct):
+    type: str
+    user: _User | None = None
+    team: _Id | None = None
+    channel: _Id | None = None
+    trigger_id: str = ""
+    actions: list[_Action] = []
+
+
+def read_click(body: bytes) -> Said | None:
+    """None for what is not a button of ours. Raises Unreadable."""
+    try:
+        payload = msgspec.json.decode(_field(_form(body), "payload"), type=_Payload)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unreadable(str(error)) from None
+    if payload.type != "block_actions" or not payload.actions or payload.actions[0].action_id not in VERBS:
+        return None
+    action = payload.actions[0]
+    found = BUTTON.fullmatch(action.value)
+    if not found or found[1] != action.action_id or payload.user is None or payload.channel is None:
+        raise Unreadable("a button of ours without a number, a user or a channel")
+    team = payload.team.id if payload.team else ""
+    voter = _voter(
+        team=team,
+        user=payload.user.id,
+        channel=payload.channel.id,
+        trigger_id=payload.trigger_id,
+        is_foreign=bool(team and payload.user.team_id and payload.user.team_id != team),
+    )
+    return Answer(voter=voter, approval_id=int(found[2]), verb=VERBS[found[1]], revision=int(found[3]))
+
+
+def read_command(body: bytes) -> Said | None:
+    """None for what another service answers. Raises Unreadable."""
+    form = _form(body)
+    invocation = owned_by(APPROVALS_SVC.name, _field(form, "text"))
+    if invocation is None or invocation.command is None:
+        return None
+    voter = _voter(
+        team=_field(form, "team_id", required=False),
+        user=_field(form, "user_id"),
+        channel=_field(form, "channel_id"),
+        trigger_id=_field(form, "trigger_id"),
+    )
+    verb = VERBS.get(invocation.command.name)
+    if verb is None:
+        return Question(voter=voter)
+    number = NUMBER.fullmatch(invocation.arguments[0]) if invocation.arguments else None
+    if number is None:
+        return Misspelt(voter=voter, usage=f"{invocation.command.name} {invocation.command.arguments}")
+    reason = plain(" ".join(invocation.arguments[1:]), characters_max=REASON_MAX_CHARACTERS)
+    return Answer(voter=voter, approval_id=int(number[1]), verb=verb, reason=reason)
+
+
+def _form(body: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _field(form: dict[str, list[str]], name: str, *, required: bool = True) -> str:
+    """A field that comes twice is refused: none of the two is picked."""
+    values = form.get(name, [])
+    if len(values) > 1 or (required and not values):
+        raise Unreadable(f"the field {name} comes {len(values)} times")
+    return values[0] if values else ""
+
+
+def _voter(*, team: str, user: str, channel: str, trigger_id: str, is_foreign: bool = False) -> Voter:
+    """A trigger identifies the click, so it is never shortened."""
+    if not trigger_id or len(trigger_id) > TRIGGER_MAX_CHARACTERS or not trigger_id.isprintable():
+        raise Unreadable("no usable trigger id")
+    return Voter(
+        team=plain(team, characters_max=ID_MAX_CHARACTERS),
+        user=plain(user, characters_max=ID_MAX_CHARACTERS),
+        channel=plain(channel, characters_max=ID_MAX_CHARACTERS),
+        trigger_id=trigger_id,
+        is_foreign=is_foreign,
+    )

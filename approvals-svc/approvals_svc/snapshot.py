@@ -1,0 +1,78 @@
+"""What others are told of an approval: the whole of it, each time. Pure."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from approvals_svc.decision import State
+from approvals_svc.eligibility import electorate, slack_users
+from approvals_svc.model import Approval
+from shared.catalog import Catalog
+from shared.contracts import events
+from shared.contracts.envelope import Outgoing, encode_event, event_headers
+from shared.contracts.ids import step_of_entity
+from shared.contracts.services import APPROVALS_SVC
+from shared.contracts.subjects import Subjects
+
+A = TypeVar("A", bound=events.Approval)
+
+
+def state(approval: Approval, catalog: Catalog) -> State:
+    """What the rules look at. Who may decide follows the catalog as it is now."""
+    return State(
+        status=approval.status,
+        revision=approval.revision,
+        required=approval.requirement.count,
+        expires_at=approval.expires_at,
+        votes=approval.votes,
+        electorate=electorate(
+            catalog,
+            approval.requirement,
+            platform=approval.subject.source,
+            requesters=approval.subject.requesters,
+        ),
+    )
+
+
+def snapshot(kind: type[A], approval: Approval, catalog: Catalog, *, now: datetime, **more: Any) -> A:
+    """Its id comes from the version, so that a repeated transaction says the same again."""
+    subject = approval.subject
+    event = kind(
+        occurred_at=now,
+        approval_id=approval.id,
+        revision=approval.revision,
+        version=approval.version,
+        status=approval.status,
+        action=subject.action,
+        subject=subject.subject,
+        service=subject.service,
+        environment=subject.environment,
+        repository=subject.repository,
+        sha=subject.sha,
+        url=subject.url,
+        requested_by=subject.requested_by,
+        policy=approval.requirement.rule,
+        group=approval.requirement.group,
+        required=approval.requirement.count,
+        approvers=slack_users(catalog, state(approval, catalog).electorate),
+        votes=tuple(
+            events.Vote(person=vote.person, verb=vote.verb, reason=vote.reason, slack_user=vote.slack_user)
+            for vote in approval.votes
+        ),
+        expires_at=approval.expires_at,
+        **more,
+    )
+    return event.stamped(
+        id=step_of_entity(
+            service=APPROVALS_SVC.name,
+            entity=f"approval:{approval.public_id}",
+            revision=approval.revision,
+            step=f"{event.kind}:{approval.version}",
+        ),
+        source=APPROVALS_SVC.name,
+        origin=approval.origin,
+        received_at=now,
+    )
+
+
+def event_message(event: events.Event, subjects: Subjects) -> Outgoing:
+    return Outgoing(subject=subjects.event(event.kind), body=encode_event(event), headers=event_headers(event))

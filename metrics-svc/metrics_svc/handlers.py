@@ -1,0 +1,130 @@
+"""Store the facts of a batch and derive what follows; answer the command `/em dora`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from metrics_svc import dora, facts, wording
+from metrics_svc.derivation import Touched, derive
+from metrics_svc.facts import Fact
+from metrics_svc.store import facts as fact_store
+from metrics_svc.store import reading
+from metrics_svc.store.facts import StoredDeployment, StoredIncident
+from metrics_svc.store.links import services_of_incidents
+from metrics_svc.window import InvalidParameter, last_days
+from shared.catalog import Catalog
+from shared.contracts.commands import owned_by
+from shared.contracts.envelope import Outgoing, encode_event, event_headers
+from shared.contracts.events import ChatCommand, Reply
+from shared.contracts.ids import step_of_entity
+from shared.contracts.services import METRICS_SVC
+from shared.contracts.subjects import Subjects
+from shared.contracts.vocabulary import ACTING_ORIGINS
+from shared.db import Connection, locks, outbox
+
+COMMAND_FRESH = timedelta(seconds=60)
+
+
+class Facts:
+    """Changes, commits, deployments and incidents."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def on_facts(self, events: Sequence[Fact], tx: Connection) -> None:
+        """Facts first, then the locks of all touched services, then what follows: whoever is second sees the first."""
+        touched = await self._record(tx, events)
+        services = {
+            *touched.repositories.values(),
+            *(service for service in touched.incidents.values() if service),
+            *(await services_of_incidents(tx, list(touched.incidents)) if touched.incidents else ()),
+        }
+        await locks.lock(tx, "service", services)
+        await derive(tx, touched)
+
+    async def _record(self, tx: Connection, events: Sequence[Fact]) -> Touched:
+        changes, commits = facts.changes(events), facts.commits(events)
+        deployments, incidents = facts.deployments(events), facts.incidents(events)
+        if changes:
+            await fact_store.record_changes(tx, changes)
+        if commits:
+            await fact_store.record_commits(tx, commits)
+        stored_deployments = await fact_store.record_deployments(tx, deployments) if deployments else []
+        stored_incidents = await fact_store.record_incidents(tx, incidents) if incidents else []
+        if transitions := facts.transitions(events):
+            await fact_store.record_transitions(tx, transitions)
+        repositories = sorted({str(row["repository"]) for row in (*changes, *commits, *deployments)})
+        return Touched(
+            repositories={name: self._catalog.service_of_repository(name) for name in repositories},
+            changes=sorted({str(row["id"]) for row in changes}),
+            landed=facts.landed(events),
+            pushed=facts.pushed(events),
+            deployments={d.id: self._service_of_deployment(d) for d in stored_deployments},
+            incidents={i.id: self._service_of_incident(i) for i in stored_incidents},
+        )
+
+    def _service_of_deployment(self, deployment: StoredDeployment) -> str | None:
+        """None: it did not succeed (yet), or not in production."""
+        service = self._catalog.service_of_repository(deployment.repository)
+        succeeded = deployment.outcome == "succeeded"
+        return service if succeeded and self._catalog.is_production(service, deployment.environment) else None
+
+    def _service_of_incident(self, incident: StoredIncident) -> str | None:
+        return self._catalog.service_of_incident(incident.source, incident.service_id, incident.service_name)
+
+
+class Commands:
+    """What people ask in chat."""
+
+    def __init__(self, catalog: Catalog, subjects: Subjects, *, acts_on_demo: bool) -> None:
+        self._catalog = catalog
+        self._subjects = subjects
+        self._acting = ACTING_ORIGINS | {"demo"} if acts_on_demo else ACTING_ORIGINS
+
+    async def on_command(self, events: Sequence[ChatCommand], tx: Connection) -> None:
+        """Old or replayed commands are noted and not answered (law 9)."""
+        for event in events:
+            invocation = owned_by(METRICS_SVC.name, event.text)
+            if invocation is None or invocation.command is None:
+                continue
+            now = await reading.now(tx)
+            held_because = self._held_because(event, now)
+            await fact_store.record_command(
+                tx,
+                command_id=event.id,
+                name=invocation.command.name,
+                received_at=event.received_at,
+                held_because=held_because,
+            )
+            if not held_because:
+                text = await self._answer(tx, invocation.arguments, now)
+                await outbox.add(tx, [self._reply(event, text, now)])
+
+    def _held_because(self, event: ChatCommand, now: datetime) -> str:
+        if event.origin not in self._acting:
+            return f"origin {event.origin}"
+        if event.received_at is None or now - event.received_at > COMMAND_FRESH:
+            return "stale"
+        return ""
+
+    async def _answer(self, tx: Connection, arguments: Sequence[str], now: datetime) -> str:
+        try:
+            wanted, days = wording.read_arguments(arguments)
+        except InvalidParameter as invalid:
+            return str(invalid)
+        window = last_days(days, now)
+        services = await reading.services(tx, self._catalog)
+        if wanted and wanted not in services:
+            return wording.unknown_service(wanted, services)
+        asked = [wanted] if wanted else services
+        found = await reading.delivery(tx, asked, window)
+        return wording.summary([dora.measure(found.of(name), window) for name in asked], asked, days)
+
+    def _reply(self, event: ChatCommand, text: str, now: datetime) -> Outgoing:
+        reply = Reply(occurred_at=now, team=event.team, channel=event.channel, user=event.user, text=text).stamped(
+            id=step_of_entity(service=METRICS_SVC.name, entity=f"command:{event.id}", revision=1, step="reply"),
+            source=METRICS_SVC.name,
+            delivery=event.delivery,
+            origin=event.origin,
+            received_at=event.received_at,
+        )
+        return Outgoing(subject=self._subjects.notify, body=encode_event(reply), headers=event_headers(reply))

@@ -1,0 +1,1 @@
+"""All SQL of metrics-svc, one function per question."""

@@ -1,0 +1,122 @@
+"""Absorb what happened into the thing that it happened to, and write down what people are to be told."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+
+from notifier import store, usage
+from notifier.living import Absorbed, Acting, HeldReason, Thing, ThingEvent, ThingKind, absorb, key, kind_of_thing
+from notifier.mrkdwn import lines
+from notifier.routing import channel_of, concerns_people
+from shared.catalog import Catalog
+from shared.contracts.commands import owned_by
+from shared.contracts.events import ChatCommand, Event, Reply
+from shared.contracts.services import NOTIFIER
+from shared.db import Connection, locks
+from shared.telemetry import metrics
+
+COMMAND_FRESH_FOR = timedelta(seconds=60)  # whoever typed it has gone on (design section 5)
+REPLY_MAX_CHARACTERS = 3_900
+URGENT: frozenset[ThingKind] = frozenset({"approval", "incident"})
+
+E = TypeVar("E", bound=Event)
+Held = tuple[str, Event, HeldReason]
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator decided."""
+
+    catalog: Catalog
+    acting: Acting
+    default_channel: str
+
+
+class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """`channel`: where a new message goes; empty where none is called for, or none has a place."""
+
+    key: str
+    kind: ThingKind
+    told: bool
+    absorbed: Absorbed
+    channel: str
+
+    @property
+    def held(self) -> list[Held]:
+        held: list[Held] = [(self.key, event, reason) for event, reason in self.absorbed.held]
+        if self.absorbed.acts_by and not self.channel:
+            held.append((self.key, self.absorbed.acts_by, "no_channel"))
+        return held
+
+
+class Handlers:
+    """Rows only: the sender does the talking."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    async def on_thing(self, events: Sequence[ThingEvent], tx: Connection) -> None:
+        by_key: dict[str, list[ThingEvent]] = {}
+        for event in events:
+            if concerns_people(event, self._rules.catalog):
+                by_key.setdefault(key(event), []).append(event)
+        if not by_key:
+            return
+        await locks.lock(tx, "thing", by_key)
+        known, now = await store.things(tx, by_key), await store.database_time(tx)
+        outcomes = [self._outcome(k, known.get(k, Thing(content={})), by_key[k], now) for k in sorted(by_key)]
+        await _write(tx, outcomes)
+
+    def _outcome(self, thing_key: str, thing: Thing, events: Sequence[ThingEvent], now: datetime) -> _Outcome:
+        absorbed = absorb(thing, events, acting=self._rules.acting, now=now)
+        channel = channel_of(absorbed.content, self._rules.catalog, default=self._rules.default_channel)
+        return _Outcome(
+            key=thing_key,
+            kind=kind_of_thing(events[0]),
+            told=thing.told,
+            absorbed=absorbed,
+            channel=channel if absorbed.acts_by else "",
+        )
+
+    async def on_command(self, commands: Sequence[ChatCommand], tx: Connection) -> None:
+        """`help`, and what is no command; the others are answered by their owners."""
+        ours = [(c, invocation) for c in commands if (invocation := owned_by(NOTIFIER.name, c.text))]
+        fresh = await self._fresh(tx, [command for command, _ in ours], COMMAND_FRESH_FOR)
+        answers = [(c, usage.answer(invocation, typed=c.text)) for c, invocation in ours if c in fresh]
+        await store.whisper(tx, [(c.id, c.channel, c.user, text) for c, text in answers])
+
+    async def on_reply(self, replies: Sequence[Reply], tx: Connection) -> None:
+        fresh = await self._fresh(tx, replies, self._rules.acting.fresh_for)
+        await store.whisper(
+            tx, [(r.id, r.channel, r.user, lines(r.text, characters_max=REPLY_MAX_CHARACTERS)) for r in fresh]
+        )
+
+    async def _fresh(self, tx: Connection, chats: Sequence[E], fresh_for: timedelta) -> list[E]:
+        """Those that may still be answered (law 9), by when they reached us; the others are held back."""
+        now = await store.database_time(tx)
+        held: list[Held] = []
+        fresh = []
+        for chat in chats:
+            if chat.origin not in self._rules.acting.origins:
+                held.append((f"{chat.kind}:{chat.id}", chat, "origin"))
+            elif (chat.received_at or chat.occurred_at) < now - fresh_for:
+                held.append((f"{chat.kind}:{chat.id}", chat, "stale"))
+            else:
+                fresh.append(chat)
+        await _hold(tx, held)
+        return fresh
+
+
+async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
+    changed = [outcome for outcome in outcomes if outcome.absorbed.changed]
+    await store.know(tx, [(o.key, o.kind, o.absorbed.content) for o in changed])
+    await store.tell(tx, [(o.key, o.channel, o.kind in URGENT) for o in outcomes if o.channel])
+    await store.retell(tx, [o.key for o in changed if o.told])
+    await _hold(tx, [held for outcome in outcomes for held in outcome.held])
+
+
+async def _hold(tx: Connection, held: Sequence[Held]) -> None:
+    await store.hold(tx, held)
+    for _, _, reason in held:
+        metrics.notifications_held.labels(reason=reason).inc()

@@ -1,0 +1,50 @@
+"""Builds notifier: the only place that makes its connections."""
+
+from datetime import timedelta
+
+from notifier import api, consumer
+from notifier.handlers import Handlers, Rules
+from notifier.living import Acting
+from notifier.sender import Sender
+from notifier.settings import Settings
+from notifier.settlement import Limits
+from notifier.slack import open_slack
+from shared import catalog as catalogs
+from shared.bus import open_bus
+from shared.contracts.services import NOTIFIER
+from shared.contracts.vocabulary import ACTING_ORIGINS
+from shared.db.pool import open_pool
+from shared.http.server import serve
+
+
+async def run(settings: Settings) -> None:
+    rules = _rules(settings)
+    async with (
+        open_pool(settings, NOTIFIER) as pool,
+        open_bus(settings, NOTIFIER) as bus,
+        open_slack(settings) as slack,
+    ):
+        events, asked = consumer.build(bus, pool, Handlers(rules))
+        sender = Sender(pool=pool, slack=slack, catalog=rules.catalog, limits=_limits(settings))
+        app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender)
+        loops = [events.run, asked.run, sender.run]
+        await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        catalog=catalogs.load(settings.catalog_path),
+        acting=Acting(
+            origins=ACTING_ORIGINS | {"demo"} if settings.demo else ACTING_ORIGINS,
+            fresh_for=timedelta(seconds=settings.fresh_for),
+        ),
+        default_channel=settings.slack_default_channel,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        timeout_s=settings.slack_timeout_s,
+        grace_s=settings.slack_reconcile_grace_s,
+        pause_s=settings.slack_reconcile_pause_s,
+    )

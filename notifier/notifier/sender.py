@@ -1,0 +1,237 @@
+"""The sender: claims due rows, talks to Slack outside any transaction, and writes down what became of it."""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+
+from notifier import store
+from notifier.cards import NothingKnown, card
+from notifier.errors import Failure
+from notifier.living import decode
+from notifier.render import Message, render, without_blocks
+from notifier.settlement import Limits, Settlement, Trial, failed, not_found, succeeded, whisper_failed
+from notifier.slack import Posted, Slack, SlackFailed
+from shared.catalog import Catalog
+from shared.contracts.ids import step_of_entity
+from shared.contracts.services import NOTIFIER
+from shared.db import Pool
+from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.telemetry import logs, metrics
+
+log = logs.get(__name__)
+
+POLL_S = 0.25
+STALLED_S = 2.0
+CALLS_MAX = 6  # in flight; each holds a database connection only while it claims and settles
+LEASE_MARGIN_S = 5.0
+PROBE_INTERVAL_S = 60.0
+LOOK_BACK_S = 60.0  # Slack's clock and ours
+
+
+class DryRun(Exception):
+    """There is no token: nothing is sent, and the rows say so."""
+
+
+class Unreadable(Exception):
+    """What is stored of a thing makes no card."""
+
+
+class Sender:
+    """One per process; several share the rows by skipping those that another holds. `slack` None: dry run."""
+
+    def __init__(self, *, pool: Pool, slack: Slack | None, catalog: Catalog, limits: Limits) -> None:
+        self._pool = pool
+        self._slack = slack
+        self._catalog = catalog
+        self._limits = limits
+        self._lease = timedelta(seconds=limits.timeout_s + LEASE_MARGIN_S)
+        self._stopped_by = ""
+        self._probe_at = 0.0
+        self._dry_runs = 0
+
+    async def problem(self) -> str | None:
+        """For readiness: Slack refuses the token; rows are kept until it doesn't."""
+        return f"slack: {self._stopped_by}" if self._stopped_by else None
+
+    @property
+    def status(self) -> str:
+        """For people."""
+        if self._slack is None:
+            return f"dry run, SLACK_BOT_TOKEN is not set: {self._dry_runs} messages not posted"
+        return f"stopped: {self._stopped_by}" if self._stopped_by else "ok"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then the calls under way are finished and settled."""
+        async with asyncio.TaskGroup() as group:
+            calls: set[asyncio.Task[None]] = set()
+            while not stop.is_set():
+                wait_s = POLL_S
+                try:
+                    await self._start_due(group, calls)
+                except INFRASTRUCTURE_ERRORS as error:
+                    log.warning("sender.stalled", error=repr(error))
+                    wait_s = STALLED_S
+                await _pause(stop, wait_s)
+
+    async def _start_due(self, group: asyncio.TaskGroup, calls: set[asyncio.Task[None]]) -> None:
+        if not await self._may_call():
+            return
+        await self._recover()
+        while len(calls) < CALLS_MAX and (work := await self._claim()) is not None:
+            coroutine = self._whisper(work) if isinstance(work, store.Whisper) else self._call(work)
+            call = group.create_task(coroutine)
+            calls.add(call)
+            call.add_done_callback(calls.discard)
+
+    async def _may_call(self) -> bool:
+        """A refused token stops everything but a look, now and then, whether it is accepted again."""
+        if not self._stopped_by or self._slack is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._probe_at:
+            return False
+        self._probe_at = now + PROBE_INTERVAL_S
+        try:
+            await self._slack.probe()
+        except SlackFailed as error:
+            log.error("slack.refused", error=error.failure.code)
+            return False
+        log.info("slack.accepted_again")
+        self._stopped_by = ""
+        return True
+
+    async def _recover(self) -> None:
+        async with self._pool.acquire() as connection:
+            settles_after = timedelta(seconds=self._limits.timeout_s + self._limits.grace_s)
+            found = await store.recover(connection, settles_after=settles_after)
+        if found:
+            log.warning("sender.recovered", messages=found)
+
+    async def _claim(self) -> store.Whisper | store.Call | None:
+        """Committed before the call: whoever finds the row afterwards knows that something may have happened."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            return (
+                await store.claim_whisper(connection, lease=self._lease)
+                or await store.claim_call(connection, lease=self._lease)
+                or await store.claim_reconcile(connection, lease=self._lease)
+            )
+
+    # ---- one living message ----------------------------------------------------------------------------------------
+
+    async def _call(self, call: store.Call) -> None:
+        trial = Trial(job=call.job, failures=call.failures, misses=call.misses, text_only=call.text_only)
+        posted = None
+        try:
+            posted = await self._talk(call)
+            settlement = succeeded(trial) if posted else not_found(trial, self._limits)
+        except DryRun:
+            settlement = self._skipped(call.key, call.channel)
+        except SlackFailed as error:
+            settlement = failed(trial, error.failure, self._limits)
+            self._note(error.failure, settlement, key=call.key, job=call.job)
+        except Unreadable as error:
+            settlement = Settlement(state="dead", error=str(error))
+        if call.job != "reconcile":
+            _count(call.job, settlement)
+        await self._settle(call, settlement, posted)
+
+    async def _talk(self, call: store.Call) -> Posted | None:
+        """None: looked for and not found. Raises DryRun, SlackFailed, Unreadable."""
+        slack = self._connected()
+        delivery_id = delivery_id_of(call.key, call.generation)
+        if call.job == "reconcile":
+            oldest = call.first_started_at.timestamp() - LOOK_BACK_S
+            channel_id = call.channel_id or await self._channel_id(slack, call.channel)
+            return await slack.find(channel_id=channel_id, delivery_id=delivery_id, oldest=oldest)
+        message = self._render(call)
+        if call.ts and call.channel_id:
+            posted = Posted(channel_id=call.channel_id, ts=call.ts)
+            await slack.update(posted=posted, message=message)
+            return posted
+        return await slack.post(channel=call.channel, message=message, delivery_id=delivery_id, key=call.key)
+
+    def _render(self, call: store.Call) -> Message:
+        try:
+            message = render(card(decode(call.content), self._catalog))
+        except (msgspec.DecodeError, NothingKnown) as error:
+            raise Unreadable(f"the stored content can't be shown: {error}") from None
+        return without_blocks(message) if call.text_only else message
+
+    async def _channel_id(self, slack: Slack, channel: str) -> str:
+        async with self._pool.acquire() as connection:
+            known = await store.channel_id(connection, channel)
+        return known or await slack.channel_id(channel)
+
+    async def _settle(self, call: store.Call, settlement: Settlement, posted: Posted | None) -> None:
+        """What can't be written down is found again by its lease, and looked for in the channel."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                settled = await store.settle(
+                    connection,
+                    call,
+                    settlement,
+                    channel_id=posted.channel_id if posted else None,
+                    ts=posted.ts if posted else None,
+                )
+        except INFRASTRUCTURE_ERRORS as error:
+            log.warning("slack.result_lost", key=call.key, error=repr(error))
+            return
+        event = "slack.settled" if settled else "slack.result_late"
+        log.info(event, key=call.key, job=call.job, state=settlement.state, attempt=call.attempt)
+
+    # ---- one ephemeral answer --------------------------------------------------------------------------------------
+
+    async def _whisper(self, whisper: store.Whisper) -> None:
+        try:
+            slack = self._connected()
+            await slack.whisper(channel=whisper.channel, user=whisper.recipient, text=whisper.text)
+            settlement = Settlement(state="shown")
+        except DryRun:
+            settlement = self._skipped(whisper.id, whisper.channel)
+        except SlackFailed as error:
+            settlement = whisper_failed(error.failure, whisper.failures)
+            self._note(error.failure, settlement, key=whisper.id, job="ephemeral")
+        _count("ephemeral", settlement)
+        try:
+            async with self._pool.acquire() as connection:
+                await store.settle_whisper(connection, whisper, settlement)
+        except INFRASTRUCTURE_ERRORS as error:
+            log.warning("slack.result_lost", key=whisper.id, error=repr(error))
+
+    # ---- both ------------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Slack:
+        if self._slack is None:
+            raise DryRun
+        return self._slack
+
+    def _skipped(self, key: str, channel: str) -> Settlement:
+        self._dry_runs += 1
+        log.info("slack.dry_run", key=key, channel=channel)
+        return Settlement(state="dry_run")
+
+    def _note(self, failure: Failure, settlement: Settlement, *, key: str, job: str) -> None:
+        metrics.slack_errors.labels(kind=failure.kind).inc()
+        log.warning("slack.failed", key=key, job=job, error=failure.code, kind=failure.kind, becomes=settlement.state)
+        if settlement.stops and not self._stopped_by:
+            self._stopped_by = failure.code
+            self._probe_at = asyncio.get_running_loop().time() + PROBE_INTERVAL_S
+            log.error("slack.stopped", error=failure.code)
+
+
+def delivery_id_of(key: str, generation: int) -> str:
+    """What a post carries in its metadata and is found by."""
+    return step_of_entity(service=NOTIFIER.name, entity=key, revision=generation, step="message")
+
+
+def _count(kind: str, settlement: Settlement) -> None:
+    metrics.slack_posts.labels(kind=kind, ok=str(settlement.state == "shown").lower()).inc()
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass

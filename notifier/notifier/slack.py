@@ -1,0 +1,148 @@
+"""Slack's Web API through slack_sdk, its own retries off: every failure comes out as one `SlackFailed`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from notifier.errors import Failure, answered
+from notifier.render import Message
+from notifier.settings import Settings
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
+
+METADATA_TYPE = "em_delivery"
+CONNECT_TIMEOUT_S = 3.0
+HISTORY_PAGE = 200
+HISTORY_PAGES_MAX = 25
+CHANNELS_PAGE = 500
+CHANNEL_ID_STARTS = ("C", "G", "D")
+
+
+class SlackFailed(Exception):
+    """A call that was not answered with `ok`; `failure` says what that means."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.kind}: {failure.code}")
+        self.failure = failure
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    channel_id: str
+    ts: str
+
+
+class Slack:
+    """One bot token. Each method is one call (`find` and `channel_id`: one per page)."""
+
+    def __init__(self, client: "AsyncWebClient") -> None:
+        self._client = client
+
+    async def post(self, *, channel: str, message: Message, delivery_id: str, key: str) -> Posted:
+        """The metadata is what a post without an answer is found by."""
+        body = {
+            **_content(message),
+            "channel": channel,
+            "metadata": {"event_type": METADATA_TYPE, "event_payload": {"id": delivery_id, "key": key}},
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        answer = await self._call("chat.postMessage", body)
+        return Posted(channel_id=str(answer["channel"]), ts=str(answer["ts"]))
+
+    async def update(self, *, posted: Posted, message: Message) -> None:
+        """Metadata left out stays as it is."""
+        await self._call("chat.update", {**_content(message), "channel": posted.channel_id, "ts": posted.ts})
+
+    async def whisper(self, *, channel: str, user: str, text: str) -> None:
+        await self._call("chat.postEphemeral", {"channel": channel, "user": user, "text": text})
+
+    async def probe(self) -> None:
+        await self._call("auth.test")
+
+    async def find(self, *, channel_id: str, delivery_id: str, oldest: float) -> Posted | None:
+        """The post with this id in its metadata; `oldest` in Unix seconds."""
+        query = {
+            "channel": channel_id,
+            "oldest": f"{oldest:.6f}",
+            "include_all_metadata": True,
+            "limit": HISTORY_PAGE,
+        }
+        async for page in self._pages("conversations.history", query, pages_max=HISTORY_PAGES_MAX):
+            for message in page["messages"]:
+                if message.get("metadata", {}).get("event_payload", {}).get("id") == delivery_id:
+                    return Posted(channel_id=channel_id, ts=message["ts"])
+        return None
+
+    async def channel_id(self, channel: str) -> str:
+        """History wants the id, posting takes the name too. Raises SlackFailed (channel_not_found)."""
+        if not channel.startswith("#"):
+            return channel
+        async for page in self._pages("conversations.list", {"limit": CHANNELS_PAGE}, pages_max=HISTORY_PAGES_MAX):
+            for found in page["channels"]:
+                if found["name"] == channel.removeprefix("#"):
+                    return str(found["id"])
+        raise SlackFailed(Failure(kind="destination", code="channel_not_found"))
+
+    async def _pages(self, method: str, query: dict[str, Any], *, pages_max: int) -> AsyncIterator[Any]:
+        cursor = ""
+        for _ in range(pages_max):
+            page = await self._call(method, params={**query, "cursor": cursor} if cursor else query)
+            yield page
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+        raise SlackFailed(Failure(kind="unrecognised", code="too_many_pages"))
+
+    async def _call(
+        self, method: str, body: dict[str, Any] | None = None, *, params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A JSON body posts, parameters ask. Raises SlackFailed."""
+        from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
+        from slack_sdk.errors import SlackApiError
+
+        try:
+            verb = "POST" if params is None else "GET"
+            response = await self._client.api_call(method, http_verb=verb, json=body, params=params)
+        except SlackApiError as error:
+            raise SlackFailed(_answered(error.response)) from None
+        except (ClientConnectorError, ConnectionTimeoutError) as error:
+            raise SlackFailed(Failure(kind="not_sent", code=type(error).__name__)) from None
+        except (ClientError, TimeoutError) as error:
+            raise SlackFailed(Failure(kind="ambiguous", code=type(error).__name__)) from None
+        except AttributeError:  # a 200 in text/plain: slack_sdk looks for fields in a string
+            raise SlackFailed(Failure(kind="ambiguous", code="not_json")) from None
+        return dict(response.data) if isinstance(response.data, dict) else {}
+
+
+@asynccontextmanager
+async def open_slack(settings: Settings) -> AsyncIterator[Slack | None]:
+    """None without a token: dry run."""
+    token = settings.slack_bot_token.get_secret_value()
+    if not token:
+        yield None
+        return
+    from aiohttp import ClientSession, ClientTimeout, TCPConnector
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    # A kept connection that Slack closed meanwhile looks like a post that may have happened: a new one each time.
+    async with ClientSession(
+        connector=TCPConnector(force_close=True),
+        timeout=ClientTimeout(total=settings.slack_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+    ) as session:
+        yield Slack(AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[]))
+
+
+def _content(message: Message) -> dict[str, Any]:
+    """`parse: none`: nothing but our own markup becomes a link or a mention."""
+    return {"text": message.text, "blocks": list(message.blocks), "parse": "none"}
+
+
+def _answered(response: Any) -> Failure:
+    """slack_sdk gives its own response, or aiohttp's where the body was no JSON."""
+    fields = getattr(response, "data", None)
+    error = fields.get("error", "") if isinstance(fields, dict) else ""
+    status: int = response.status_code if hasattr(response, "status_code") else response.status
+    return answered(status=status, error=str(error), retry_after=response.headers.get("Retry-After", ""))

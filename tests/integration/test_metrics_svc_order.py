@@ -1,0 +1,220 @@
+"""Laws 3, 4 and 8 for metrics-svc: any order, any repetition, two at once, and no cost that grows."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from metrics_svc.facts import Fact
+from metrics_svc.handlers import Facts
+from metrics_svc.settings import Settings
+from shared.contracts.events import (
+    ChangeMerged,
+    ChangeUpdated,
+    IncidentOpened,
+    IncidentReopened,
+    IncidentResolved,
+)
+from shared.contracts.services import METRICS_SVC
+from shared.db import Connection, Pool
+from shared.db.pool import open_pool
+from tests.shipping import (
+    CATALOG,
+    at,
+    change,
+    deployed,
+    incident,
+    merged,
+    one_change,
+    pushed,
+    story,
+)
+
+pytestmark = pytest.mark.asyncio
+
+FACTS = ("change", "commit", "deployment", "incident", "incident_transition")
+DERIVED = ("repository", "production_deployment", "change_link", "incident_link")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async with open_pool(Settings(database_url=database_url), METRICS_SVC) as opened:
+        yield opened
+
+
+# ---- laws 3 and 4 ------------------------------------------------------------------------------------------------
+
+
+async def test_any_order_and_repetition_of_the_story_gives_the_same_tables(pool: Pool, scale: int) -> None:
+    for seed in range(8 * scale):
+        await assert_order_free(pool, story(), random.Random(seed))
+
+
+async def test_any_order_and_repetition_of_a_tangled_history_gives_the_same_tables(pool: Pool, scale: int) -> None:
+    """Clocks that agree, shas that come back, branches that are used again, ends that are revised."""
+    for seed in range(60 * scale):
+        chance = random.Random(seed)
+        await assert_order_free(pool, tangle(chance), chance)
+
+
+async def assert_order_free(pool: Pool, events: Sequence[Fact], chance: random.Random) -> None:
+    shuffled = [*events, *chance.choices(events, k=len(events) // 3)]
+    chance.shuffle(shuffled)
+
+    at_once = await tables_after(pool, [list(events)])
+    in_parts = await tables_after(pool, parts(shuffled, chance))
+
+    assert in_parts == at_once
+
+
+def parts(events: Sequence[Fact], chance: random.Random) -> list[list[Fact]]:
+    rest, cut = list(events), []
+    while rest:
+        size = chance.choice((1, 1, 2, 3, 7))
+        cut.append(rest[:size])
+        rest = rest[size:]
+    return cut
+
+
+async def tables_after(pool: Pool, batches: Sequence[Sequence[Fact]]) -> dict[str, list[str]]:
+    """What the tables hold after these batches; then everything is taken back."""
+    facts = Facts(CATALOG)
+    async with pool.acquire() as tx:
+        undone = tx.transaction()
+        await undone.start()
+        try:
+            for batch in batches:
+                await facts.on_facts(batch, tx)
+            return await dump(tx)
+        finally:
+            await undone.rollback()
+
+
+def tangle(chance: random.Random) -> list[Fact]:
+    """A dozen events or three of few shas, branches, changes and incidents, many of them at the same time."""
+
+    def hour() -> float:
+        return chance.randrange(24) / 2
+
+    shas = [f"s{n}" for n in range(4)]
+    branches = ["hotfix/x", "feature/y", "main"]
+    events: list[Fact] = []
+    for _ in range(chance.randrange(2, 6)):
+        branch = chance.choice(branches)
+        listed = chance.sample(shas, chance.randrange(1, 4))
+        events.append(pushed(hour(), *listed, branch=branch, authored=[hour() - 2 for _ in listed]))
+    for number in range(chance.randrange(1, 5)):
+        branch, merged_at = chance.choice(branches), hour()
+        sha = chance.choice([*shas, "elsewhere"])
+        events.append(change(ChangeMerged, number, branch, merged_at, merge_sha=sha, merged_at=at(merged_at)))
+        events.append(change(ChangeUpdated, number, branch, hour(), labels=chance.choice(((), ("hotfix",)))))
+    for number in range(chance.randrange(2, 8)):
+        for _ in range(chance.choice((1, 1, 2))):
+            outcome = chance.choice(("succeeded", "succeeded", "succeeded", "failed"))
+            environment = chance.choice(("production", "production", "production", "staging"))
+            sha = chance.choice([*shas, "s0", "elsewhere", ""])
+            events += deployed(number, sha, hour(), environment=environment, outcome=outcome)
+    for number in range(chance.randrange(3)):
+        for kind in chance.choices((IncidentOpened, IncidentResolved, IncidentReopened), k=3):
+            events.append(incident(kind, f"Q{number}", hour()))
+    return events
+
+
+async def test_two_transactions_that_each_bring_half_of_a_pair_link_it(pool: Pool, scale: int) -> None:
+    """Without the lock neither sees the other's half: reference nats-postgres.md, F13."""
+    pairs = 10 * scale
+    for number in range(pairs):
+        halves = [
+            [pushed(number, f"m{number}"), *one_change(number, number)],
+            deployed(number, f"m{number}", number + 0.5),
+        ]
+        await in_the_same_moment(pool, halves)
+
+    linked = await pool.fetchval("SELECT count(*) FROM change_link WHERE method = 'branch_position'")
+    assert linked == pairs
+
+
+async def test_an_incident_and_its_deployment_that_come_at_once_are_linked(pool: Pool) -> None:
+    for number in range(10):
+        halves = [
+            deployed(number, f"s{number}", 30 * number),
+            [incident(IncidentOpened, f"Q{number}", 30 * number + 1)],
+        ]
+        await in_the_same_moment(pool, halves)
+
+    assert await pool.fetchval("SELECT count(*) FROM production_deployment WHERE failed") == 10
+
+
+async def in_the_same_moment(pool: Pool, halves: Sequence[Sequence[Fact]]) -> None:
+    """Both have written their facts before either derives, as far as the locks let them."""
+    ready = asyncio.Barrier(len(halves))
+
+    async def half(events: Sequence[Fact]) -> None:
+        async with pool.acquire() as tx, tx.transaction():
+            await ready.wait()
+            await Facts(CATALOG).on_facts(events, tx)
+            await asyncio.sleep(0.005)
+
+    await asyncio.gather(*(half(events) for events in halves))
+
+
+# ---- law 8 -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_late_event_costs_the_same_however_long_the_history_is(pool: Pool) -> None:
+    costs = [await cost_of_late_events(pool, days) for days in (30, 300)]
+
+    (short_statements, short_rows), (long_statements, long_rows) = costs
+    assert short_statements == long_statements <= 25
+    assert long_rows <= 1.2 * short_rows
+
+
+async def cost_of_late_events(pool: Pool, days: int) -> tuple[int, int]:
+    """(statements, rows read) of a late push, deployment and incident in the middle of a history."""
+    middle = 24.0 * (days // 2) + 6
+    late = [
+        *merged(10_000, "feature/late", middle, authored=[middle - 1]),
+        *deployed(10_000, "m10000", middle + 1),
+        incident(IncidentOpened, "late", middle + 2),
+    ]
+    async with pool.acquire() as tx:
+        undone = tx.transaction()
+        await undone.start()
+        await tx.execute("SET LOCAL enable_seqscan = off")
+        await Facts(CATALOG).on_facts(history(days), tx)
+        statements: list[object] = []
+        before = await rows_read(tx)
+        with tx.query_logger(statements.append):
+            await Facts(CATALOG).on_facts(late, tx)
+        rows = await rows_read(tx) - before
+        await undone.rollback()
+    return len(statements), rows
+
+
+def history(days: int) -> list[Fact]:
+    """A change and a deployment a day, a rollback and an incident now and then."""
+    events: list[Fact] = []
+    for day in range(days):
+        hours = 24.0 * day
+        events += merged(day, f"feature/{day}", hours + 1, authored=[hours])
+        events += deployed(2 * day, f"m{day}", hours + 2)
+        if day % 5 == 4:
+            events.append(incident(IncidentOpened, f"Q{day}", hours + 3))
+            events += deployed(2 * day + 1, f"m{day - 1}", hours + 4)
+            events.append(incident(IncidentResolved, f"Q{day}", hours + 5))
+    return events
+
+
+async def rows_read(tx: Connection) -> int:
+    """By this transaction so far, from tables and through indexes."""
+    rows: int = await tx.fetchval(
+        "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int FROM pg_stat_xact_user_tables"
+    )
+    return rows
+
+
+async def dump(tx: Connection, tables: Sequence[str] = FACTS + DERIVED) -> dict[str, list[str]]:
+    return {
+        table: [row[0] for row in await tx.fetch(f"SELECT t::text FROM {table} AS t ORDER BY 1")] for table in tables
+    }

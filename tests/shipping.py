@@ -1,0 +1,140 @@
+"""Events of one small service, made by hand, and the story that they tell."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from metrics_svc.facts import Fact
+from metrics_svc.handlers import Facts
+from shared.catalog import Catalog, Service, Team
+from shared.contracts.events import (
+    ChangeMerged,
+    ChangeOpened,
+    CommitsPushed,
+    DeploymentFinished,
+    DeploymentStarted,
+    IncidentOpened,
+    IncidentReopened,
+    IncidentResolved,
+)
+from shared.contracts.events.code import Commit
+from shared.db import Pool
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+HOUR = 3600.0
+CATALOG = Catalog(
+    teams=(Team(name="payments"),),
+    services=(
+        Service(
+            name="checkout",
+            team="payments",
+            repositories=("acme/checkout",),
+            incident_services={"pagerduty": ("P1",)},
+        ),
+    ),
+)
+
+
+def at(hours: float) -> datetime:
+    return START + timedelta(hours=hours)
+
+
+def stamped(event: Any, source: str = "github") -> Any:
+    """A delivery of its own for each event, the same in every run."""
+    digest = hashlib.sha256(msgspec.json.encode(event)).hexdigest()
+    return event.stamped(id=digest, source=source, delivery=f"{event.kind} {digest}", origin="live", received_at=START)
+
+
+def pushed(hours: float, *shas: str, branch: str = "main", authored: Sequence[float] = ()) -> CommitsPushed:
+    times = authored or [hours] * len(shas)
+    push: CommitsPushed = stamped(
+        CommitsPushed(
+            occurred_at=at(hours),
+            repository="acme/checkout",
+            ref=f"refs/heads/{branch}",
+            branch=branch,
+            before="0" * 40,
+            after=shas[-1],
+            default_branch="main",
+            commits=tuple(Commit(sha=sha, authored_at=at(t)) for sha, t in zip(shas, times, strict=True)),
+        )
+    )
+    return push
+
+
+def change(kind: type[Any], number: int, branch: str, hours: float, **fields: Any) -> Any:
+    state = "merged" if "merged_at" in fields else "open"
+    values: dict[str, Any] = {
+        "title": f"Change {number}",
+        "author": "ana",
+        "state": state,
+        "head_ref": branch,
+        **fields,
+    }
+    return stamped(kind(occurred_at=at(hours), repository="acme/checkout", number=number, **values))
+
+
+def merged(number: int, branch: str, hours: float, *, authored: Sequence[float], **fields: Any) -> list[Fact]:
+    """A branch's push, the change, its merge and the push of the merge commit `m<number>`."""
+    shas = [f"c{number}-{index}" for index in range(len(authored))]
+    return [
+        pushed(max(authored) + 0.25, *shas, branch=branch, authored=authored),
+        change(ChangeOpened, number, branch, max(authored) + 0.3, **fields),
+        change(ChangeMerged, number, branch, hours, merge_sha=f"m{number}", merged_at=at(hours), **fields),
+        pushed(hours, *shas, f"m{number}", authored=[*authored, hours]),
+    ]
+
+
+def deployed(
+    number: int, sha: str, hours: float, *, environment: str = "production", outcome: str = "succeeded"
+) -> list[Fact]:
+    fields: Any = {"repository": "acme/checkout", "deployment_id": str(number), "environment": environment, "sha": sha}
+    return [
+        stamped(DeploymentStarted(occurred_at=at(hours - 0.1), **fields)),
+        stamped(DeploymentFinished(occurred_at=at(hours), outcome=outcome, **fields)),
+    ]
+
+
+def incident(kind: type[Any], name: str, hours: float) -> Any:
+    return stamped(kind(occurred_at=at(hours), incident_id=name, title="Slow", service_id="P1"), source="pagerduty")
+
+
+def story() -> list[Fact]:
+    """Four days of one service."""
+    return [
+        *merged(1, "feature/one", 0.5, authored=[-5]),
+        *deployed(100, "m1", 1),  # the seed
+        *merged(2, "feature/two", 10, authored=[3, 2]),
+        *deployed(101, "m2", 11, environment="staging"),
+        *deployed(102, "m2", 12),
+        *merged(3, "feature/three", 14, authored=[13]),
+        *deployed(103, "m3", 16),  # fails
+        incident(IncidentOpened, "Q1", 17),
+        *deployed(104, "m2", 19),  # rollback
+        incident(IncidentResolved, "Q1", 20),
+        incident(IncidentReopened, "Q1", 20.5),
+        incident(IncidentResolved, "Q1", 22),
+        *merged(4, "feature/four", 30, authored=[26]),
+        *deployed(105, "m4", 32),  # fails
+        *merged(5, "hotfix/five", 34, authored=[33]),
+        *deployed(106, "m5", 36),  # hotfix
+        *deployed(107, "m5", 40),  # redeploy
+        *merged(6, "feature/six", 50, authored=[41]),
+        *deployed(108, "m6", 51, outcome="failed"),
+        *deployed(109, "m6", 52),
+        *merged(7, "feature/seven", 60, authored=[59]),  # not deployed
+        incident(IncidentOpened, "Q2", 80),  # more than a day after any deployment
+    ]
+
+
+async def hand_over(pool: Pool, events: Sequence[Fact]) -> None:
+    async with pool.acquire() as tx, tx.transaction():
+        await Facts(CATALOG).on_facts(events, tx)
+
+
+def one_change(number: int, hours: float) -> list[Fact]:
+    fields = {"merge_sha": f"m{number}", "merged_at": at(hours)}
+    return [change(ChangeMerged, number, f"feature/{number}", hours, **fields)]

@@ -1,0 +1,120 @@
+"""The end of the demo: sums, agreement with the story, the reasons for a failure, and a page that is safe."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from em.demo.outcome import ApprovalLine, Outcome, boards_of, chat_message, dora_of, reasons, summary
+from em.demo.page import page
+from em.demo.report import render
+from em.demo.send import Sent
+from em.demo.story import tell
+from em.demo.truth import expected_dora
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+@pytest.fixture(scope="module")
+def good() -> Outcome:
+    story = tell(5, datetime(2026, 5, 4, 8, 30, tzinfo=UTC))
+    truth = expected_dora(story)
+    asked = story.gates[0].deployment
+    line = ApprovalLine(
+        service="ledger",
+        environment="production",
+        sha=asked.sha,
+        requester=HOSTILE,
+        outcome="approved",
+        votes=(HOSTILE,),
+    )
+    message = {"ts": f"{story.end.timestamp():.6f}", "text": f"*Deployed* {HOSTILE} by <@U06INESOKA>", "edits": [{}]}
+    return Outcome(
+        story=story,
+        sent=Sent(sent=107, accepted=102, duplicate=5, handshakes=2, seconds=1.0),
+        dispositions={"events": 90, "ignored": 10, "dead": 0},
+        dora=truth,
+        expected_dora=truth,
+        approvals={"requested": 6, "approved": 4, "rejected": 1, "callbacks": 5},
+        slack={"posts": 9, "updates": 12, "duplicates": 0},
+        seconds=12.34,
+        held_back={HOSTILE: 3},
+        approval_lines=(line,),
+        channel=HOSTILE,
+        transcript=(chat_message(message),),
+        boards=boards_of(story),
+        urls={HOSTILE: f"javascript:{HOSTILE}"},
+    )
+
+
+def test_the_summary_has_the_promised_keys_and_adds_up_by_itself(good: Outcome) -> None:
+    told = summary(good)
+
+    deliveries, dispositions = told["deliveries"], told["dispositions"]
+    assert list(told) == [
+        *("deliveries", "dispositions", "adds_up", "dora", "expected_dora", "approvals", "slack", "seconds")
+    ]
+    assert deliveries == {"sent": 105, "accepted": 100, "duplicate": 5, "rejected": 0}
+    assert deliveries["accepted"] == sum(dispositions.values())
+    assert told["adds_up"] is True
+    assert reasons(good) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dispositions": {"events": 89, "ignored": 10, "dead": 0}}, "do not add up"),
+        ({"dispositions": {"events": 89, "ignored": 10, "dead": 1}}, "dead letters"),
+        ({"slack": {"posts": 9, "updates": 12, "duplicates": 1}}, "posted twice"),
+        ({"dora": {}}, "the story says"),
+    ],
+)
+def test_each_fault_has_its_sentence(good: Outcome, change: dict[str, Any], words: str) -> None:
+    assert any(words in reason for reason in reasons(replace(good, **change)))
+
+
+def test_one_different_metric_is_named(good: Outcome) -> None:
+    search = {**good.dora["search"], "change_fail_rate": {"value": 0.5, "n": 31}}
+
+    found = reasons(replace(good, dora={**good.dora, "search": search}))
+
+    assert len(found) == 1
+    assert found[0].startswith("search: change_fail_rate is 0.5 (n = 31), the story says ")
+
+
+def test_the_answer_of_the_api_becomes_value_and_n() -> None:
+    metrics = {"change_fail_rate": {"value": 0.2, "unit": "ratio", "n": 5}}
+    answer = {"services": [{"service": "ledger", "metrics": metrics, "deployments": []}]}
+
+    assert dora_of(answer) == {"ledger": {"change_fail_rate": {"value": 0.2, "n": 5}}}
+
+
+def test_the_page_is_self_contained_and_escapes_everything(good: Outcome) -> None:
+    html = page(good)
+
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert 'href="javascript:' not in html
+    assert " src=" not in html
+    assert "@import" not in html
+    assert "url(" not in html
+    assert "@Ines Okafor" in html
+
+
+def test_the_page_says_what_went_wrong(good: Outcome) -> None:
+    html = page(replace(good, slack={"posts": 9, "updates": 12, "duplicates": 2}))
+
+    assert "2 Slack messages were posted twice." in html
+    assert "Every delivery is accounted for" not in html
+
+
+def test_the_terminal_shows_one_screen(good: Outcome) -> None:
+    out = io.StringIO()
+
+    render(good, Console(file=out, width=120))
+
+    assert "100 accepted = 90 events + 10 ignored + 0 dead" in out.getvalue()
+    assert out.getvalue().count("\n") <= 40

@@ -1,0 +1,268 @@
+"""Cards: what they say, within Slack's limits, and without anything that others smuggled in."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from em.sandbox.blocks import characters, violations
+from notifier import usage
+from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard
+from notifier.mrkdwn import lines, link, text
+from notifier.render import Message, render, without_blocks
+from shared.contracts.commands import COMMANDS, parse
+from shared.contracts.events import ApprovalExecuted, ApprovalRequested, Vote
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+OURS = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[0-9: -]+ UTC>|<https?://[^<>|]+\|[^<>|]+>")
+HOSTILE = "<!channel> <@U1> <#C1|x> <http://evil.example|click> &amp; |`*_~"
+
+DEPLOYMENT = DeploymentCard(
+    service="checkout",
+    environment="production",
+    repository="acme/checkout",
+    state="succeeded",
+    sha="1a2b3c4d5e6f",
+    who="ana-k",
+    url="https://github.example/acme/checkout/actions/runs/7",
+    requested_at=NOW,
+    started_at=NOW + timedelta(seconds=5),
+    finished_at=NOW + timedelta(seconds=257),
+)
+INCIDENT = IncidentCard(
+    title="Payments fail",
+    number=12,
+    service="checkout",
+    urgency="high",
+    state="acknowledged",
+    who="bo",
+    url="https://pagerduty.example/Q1",
+    opened_at=NOW,
+    acknowledged_at=NOW + timedelta(minutes=1),
+    resolved_at=None,
+)
+REQUEST = ApprovalRequested(
+    occurred_at=NOW,
+    approval_id=7,
+    revision=2,
+    version=1,
+    status="pending",
+    action="deploy",
+    subject="acme/checkout@1a2b3c4",
+    service="checkout",
+    environment="production",
+    repository="acme/checkout",
+    sha="1a2b3c4d5e6f",
+    url="https://github.example/acme/checkout/actions/runs/7",
+    requested_by="cy",
+    policy="production-deploys",
+    group="release",
+    required=2,
+    votes=(Vote(person="ana", verb="approve"),),
+    expires_at=NOW + timedelta(hours=4),
+)
+
+
+def approval(**changes: Any) -> ApprovalCard:
+    return ApprovalCard(approval=msgspec.structs.replace(REQUEST, **changes), production=True)
+
+
+def markup(message: Message) -> str:
+    return "\n".join([message.text, *_texts(message.blocks)])
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("text"), str):
+            yield node["text"]
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from _texts(child)
+
+
+def buttons(message: Message) -> dict[str, dict[str, Any]]:
+    elements = [e for block in message.blocks if block["type"] == "actions" for e in block["elements"]]
+    return {element["action_id"]: element for element in elements}
+
+
+def test_a_deployment_card_names_service_environment_outcome_duration_revision_and_person() -> None:
+    message = render(DEPLOYMENT)
+
+    assert message.text == "Deploy checkout to production succeeded after 4 min 12 s · 1a2b3c4 · by ana-k"
+    assert "acme/checkout" in markup(message)
+    assert "<https://github.example/acme/checkout/actions/runs/7|details>" in markup(message)
+
+
+def test_an_incident_card_names_title_service_urgency_and_state() -> None:
+    message = render(INCIDENT)
+
+    assert message.text == "Incident #12 acknowledged: Payments fail (checkout)"
+    assert "high urgency" in markup(message)
+    assert "by bo" in markup(message)
+
+
+def test_a_pending_approval_says_what_who_how_many_and_until_when_and_can_be_answered() -> None:
+    message = render(approval())
+
+    assert message.text == "Deploy checkout to production? cy asks 2 of release, 1 of 2: ana · 1a2b3c4"
+    assert "production-deploys 2 of release" in markup(message)
+    assert "Votes: 1 of 2: ana" in markup(message)
+    assert f"<!date^{int((NOW + timedelta(hours=4)).timestamp())}^" in markup(message)
+    assert {action: button["value"] for action, button in buttons(message).items()} == {
+        "approve": "approve:7:2",
+        "decline": "decline:7:2",
+    }
+
+
+def test_production_asks_for_confirmation_and_others_dont() -> None:
+    elsewhere = msgspec.structs.replace(approval(), production=False)
+
+    assert all("confirm" in button for button in buttons(render(approval())).values())
+    assert not any("confirm" in button for button in buttons(render(elsewhere)).values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "ending"),
+    [
+        ({"status": "approved", "votes": (Vote(person="ana", verb="approve"),)}, "approved by ana"),
+        (
+            {"status": "rejected", "votes": (Vote(person="bo", verb="reject", reason="freeze"),)},
+            "declined by bo (freeze)",
+        ),
+        ({"status": "expired"}, "expired, 1 of 2: ana"),
+        ({"status": "executed"}, "approved by ana"),
+    ],
+)
+def test_an_ended_approval_has_no_buttons_and_says_how_it_ended(changes: dict[str, Any], ending: str) -> None:
+    message = render(approval(**changes))
+
+    assert not buttons(message)
+    assert message.text == f"Deploy checkout to production: {ending} · 1a2b3c4"
+    assert f"*{ending}*" in markup(message)
+
+
+def test_a_decision_that_could_not_be_carried_out_says_why() -> None:
+    given = {name: getattr(REQUEST, name) for name in REQUEST.__struct_fields__}
+    dead = ApprovalExecuted(**{**given, "status": "dead"}, effect="github", failure="GitHub answered 404")
+
+    message = render(ApprovalCard(approval=dead, production=True))
+
+    assert "could not be carried out: GitHub answered 404" in message.text
+
+
+def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
+    votes = st.builds(Vote, person=words, verb=st.sampled_from(["approve", "reject"]), reason=words)
+    approvals = st.builds(
+        approval,
+        status=st.sampled_from(["pending", "approved", "rejected", "expired", "executed", "strange"]),
+        action=words,
+        service=words,
+        environment=words,
+        repository=words,
+        sha=words,
+        url=words,
+        requested_by=words,
+        policy=words,
+        group=words,
+        votes=st.lists(votes, max_size=30).map(tuple),
+    )
+    told = {"service": words, "who": words, "url": words}
+    deployments = st.builds(
+        lambda **fields: msgspec.structs.replace(DEPLOYMENT, **fields),
+        environment=words,
+        repository=words,
+        state=words,
+        sha=words,
+        **told,
+    )
+    incidents = st.builds(
+        lambda **fields: msgspec.structs.replace(INCIDENT, **fields), title=words, urgency=words, **told
+    )
+    return st.one_of(approvals, deployments, incidents)
+
+
+WORDS = st.one_of(
+    st.text(max_size=200),
+    st.text(alphabet="<>&|!@#`*\n\u202e\u200d👩🇩", max_size=400),
+    st.just(HOSTILE),
+    st.just("<" * 5000),
+    st.just("https://x.example/" + "a<b>|" * 500),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(card=cards(WORDS))
+def test_no_text_of_others_becomes_a_mention_or_a_link_and_all_limits_hold(card: Card) -> None:
+    message = render(card)
+
+    assert not re.search("[<>]", OURS.sub("", markup(message)))
+    assert len(message.text) <= 3_900
+    assert violations(list(message.blocks)) == []
+    assert characters(list(message.blocks)) <= 12_000
+    assert without_blocks(message).text
+
+
+def test_injected_mentions_do_not_survive() -> None:
+    for card in (
+        msgspec.structs.replace(DEPLOYMENT, who=HOSTILE, environment=HOSTILE),
+        msgspec.structs.replace(INCIDENT, title=HOSTILE),
+        approval(requested_by=HOSTILE, votes=(Vote(person=HOSTILE, verb="reject", reason=HOSTILE),)),
+    ):
+        message = render(card)
+
+        assert not re.search(r"<[!@#](?!date)|<http://evil", markup(message))
+        assert "&lt;!channel&gt;" in markup(message)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6, 10, 50])
+@given(value=st.text(alphabet="ab&<>é👩\u200d🚀🇩🇪e\u0301", max_size=60))
+def test_a_cut_text_is_never_too_long_nor_cut_inside_an_entity(size: int, value: str) -> None:
+    cut = text(value, characters_max=size)
+
+    assert len(cut) <= size
+    assert re.fullmatch(r"(?:[^&<>]|&(?:amp|lt|gt);)*", cut)
+    assert not cut.removesuffix("…").endswith("\u200d") or not cut.endswith("…")
+
+
+def test_a_family_and_a_flag_are_kept_or_cut_as_a_whole() -> None:
+    assert text("a👩\u200d🚀b", characters_max=4) == "a…"
+    assert text("a🇩🇪🇫🇷", characters_max=4) == "a🇩🇪…"
+
+
+def test_invisible_and_turning_characters_are_dropped() -> None:
+    assert text("a\x00b\u202ec\ud800d\r\ne", characters_max=20) == "abcd e"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a.example/?x=1&y=2", "<https://a.example/?x=1&amp;y=2|it>"),
+        ("https://a.example/<b>|c", "<https://a.example/%3Cb%3E%7Cc|it>"),
+        ("javascript:alert(1)", "it"),
+        ("https://", "it"),
+        ("", "it"),
+        ("https://a.example/" + "x" * 3000, "it"),
+    ],
+)
+def test_only_addresses_of_the_web_become_links(url: str, shown: str) -> None:
+    assert link(url, "it") == shown
+
+
+def test_lines_of_a_reply_stay_lines_and_are_escaped() -> None:
+    assert lines("one <!here>\ntwo", characters_max=100) == "one &lt;!here&gt;\ntwo"
+    assert lines("aaaa\nbbbb\ncccc", characters_max=12) == "aaaa\nbbbb\n…"
+
+
+def test_help_names_every_command_and_an_unknown_word_gets_the_nearest() -> None:
+    shown = usage.answer(parse(""), typed="")
+    guess = usage.answer(parse("aprove 7"), typed="aprove 7")
+
+    assert all(f"/em {command.name}" in shown for command in COMMANDS)
+    assert guess.startswith("There is no command aprove. Did you mean `/em approve`?")
+    assert "<" not in usage.answer(parse("<!channel>"), typed="<!channel>")
