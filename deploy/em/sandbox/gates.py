@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from em.sandbox.app_jwt import rsa_public_numbers
+from em.sandbox.app_jwt import check_key
 
 REPORTS_MAX = 10
 COMMENT_CHARS_MAX = 1_024
@@ -33,7 +33,7 @@ class GithubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         if self.public_key is not None:
-            rsa_public_numbers(self.public_key)
+            check_key(self.public_key)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
