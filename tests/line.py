@@ -51,7 +51,7 @@ class Line:
         self._directory = directory
         self._ports = dict(zip((s.name for s in SERVICES), free_ports(len(SERVICES)), strict=True))
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE")},
+            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")},
             **SECRETS,
             **{f"{service.variable}_PORT": str(self._ports[service.name]) for service in SERVICES},
             "NATS_URL": nats_url,

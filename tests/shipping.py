@@ -31,7 +31,7 @@ CATALOG = Catalog(
         Service(
             name="checkout",
             team="payments",
-            repositories=("acme/checkout",),
+            repositories=("acme/checkout", "acme/checkout-web"),
             incident_services={"pagerduty": ("P1",)},
         ),
     ),
@@ -89,17 +89,24 @@ def merged(number: int, branch: str, hours: float, *, authored: Sequence[float],
 
 
 def deployed(
-    number: int, sha: str, hours: float, *, environment: str = "production", outcome: str = "succeeded"
+    number: int,
+    sha: str,
+    hours: float,
+    *,
+    environment: str = "production",
+    outcome: str = "succeeded",
+    repository: str = "acme/checkout",
 ) -> list[Fact]:
-    fields: Any = {"repository": "acme/checkout", "deployment_id": str(number), "environment": environment, "sha": sha}
+    fields: Any = {"repository": repository, "deployment_id": str(number), "environment": environment, "sha": sha}
     return [
         stamped(DeploymentStarted(occurred_at=at(hours - 0.1), **fields)),
         stamped(DeploymentFinished(occurred_at=at(hours), outcome=outcome, **fields)),
     ]
 
 
-def incident(kind: type[Any], name: str, hours: float) -> Any:
-    return stamped(kind(occurred_at=at(hours), incident_id=name, title="Slow", service_id="P1"), source="pagerduty")
+def incident(kind: type[Any], name: str, hours: float, *, service_id: str = "P1") -> Any:
+    event = kind(occurred_at=at(hours), incident_id=name, title="Slow", service_id=service_id)
+    return stamped(event, source="pagerduty")
 
 
 def story() -> list[Fact]:
@@ -135,6 +142,7 @@ async def hand_over(pool: Pool, events: Sequence[Fact]) -> None:
         await Facts(CATALOG).on_facts(events, tx)
 
 
-def one_change(number: int, hours: float) -> list[Fact]:
+def one_change(number: int, hours: float, *, branch: str = "") -> list[Fact]:
+    """Merged as `m<number>`; what was pushed is not told."""
     fields = {"merge_sha": f"m{number}", "merged_at": at(hours)}
-    return [change(ChangeMerged, number, f"feature/{number}", hours, **fields)]
+    return [change(ChangeMerged, number, branch or f"feature/{number}", hours, **fields)]

@@ -100,12 +100,15 @@ def key(event: ThingEvent) -> str:
 
 
 def absorb(thing: Thing, events: Sequence[ThingEvent], *, acting: Acting, now: datetime) -> Absorbed:
-    """A thing that people were told of is told to its end; else an event must be one that may act."""
+    """A thing that people were told of is told to its end; else an event must be one that may act.
+
+    That a deployment is wanted is no news yet: its message begins when it does, and one that waits has a card.
+    """
     content, acts_by = thing.content, None
     held: list[tuple[ThingEvent, HeldReason]] = []
     for event in events:
         content = merge(content, event)
-        if thing.told or acts_by:
+        if thing.told or acts_by or isinstance(event, DeploymentRequested):
             continue
         reason = hold(event, content, acting=acting, now=now)
         if reason:

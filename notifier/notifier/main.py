@@ -36,7 +36,7 @@ def _rules(settings: Settings) -> Rules:
         catalog=catalogs.load(settings.catalog_path),
         acting=Acting(
             origins=ACTING_ORIGINS | {"demo"} if settings.demo else ACTING_ORIGINS,
-            fresh_for=timedelta(seconds=settings.fresh_for),
+            fresh_for=timedelta(seconds=settings.fresh_for_s),
         ),
         default_channel=settings.slack_default_channel,
     )

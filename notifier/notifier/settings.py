@@ -20,4 +20,4 @@ class Settings(CatalogSettings):
     slack_reconcile_pause_s: float = Field(
         10, ge=0, description="Seconds between not finding a post and looking once more before it is sent again"
     )
-    fresh_for: float = Field(3600, gt=0, description="Seconds for which something that happened is worth telling")
+    fresh_for_s: float = Field(3600, gt=0, description="Seconds for which something that happened is worth telling")

@@ -17,7 +17,7 @@ from metrics_svc.facts import Fact
 from metrics_svc.handlers import Commands
 from metrics_svc.settings import Settings
 from metrics_svc.window import Window
-from shared.contracts.envelope import Outgoing
+from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.events import (
     ChangeReviewed,
     ChangeUpdated,
@@ -29,7 +29,9 @@ from shared.contracts.services import METRICS_SVC
 from shared.contracts.subjects import Subjects
 from shared.db import Pool, outbox
 from shared.db.pool import open_pool
+from tests.line import Line
 from tests.shipping import CATALOG, HOUR, START, at, change, deployed, hand_over, merged, one_change, pushed, story
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -371,3 +373,30 @@ async def answers_to(pool: Pool, *events: ChatCommand, acts_on_demo: bool = Fals
         messages: list[Outgoing] = await outbox.oldest(tx, limit=10)
     assert {message.subject for message in messages} <= {"em.notify"}
     return [msgspec.json.decode(message.body, type=Reply) for message in messages]
+
+
+# ---- the process -------------------------------------------------------------------------------------------------
+
+
+async def test_the_running_service_turns_events_on_the_bus_into_numbers_and_a_reply(line: Line) -> None:
+    await line.start(METRICS_SVC)
+    async with line.broker() as broker:
+        for event in [*moved_to_now(story()), asked("dora")]:
+            subject = line.subjects.event(event.kind)
+            await broker.jetstream().publish(subject, encode_event(event), headers=event_headers(event))
+
+    async def replied() -> bool:
+        return await line.messages("NOTIFY") == 1
+
+    await line.settled()
+
+    answer = (await line.http.get(line.url(METRICS_SVC, "/v1/dora?service=checkout"))).json()
+    counts = {name: metric["n"] for name, metric in answer["services"][0]["metrics"].items()}
+    assert counts == {
+        "change_lead_time": 5,
+        "deployment_frequency": 7,
+        "change_fail_rate": 7,
+        "failed_deployment_recovery_time": 2,  # both by what was deployed: without a catalog P1 is nobody's
+        "deployment_rework_rate": 7,
+    }
+    await until(replied, timeout_s=10, what="no reply on the bus")

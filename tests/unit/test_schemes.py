@@ -51,6 +51,7 @@ def test_nothing_is_accepted_without_a_secret() -> None:
         b"sha256=" + GITHUB_SIGNATURE[7:].upper(),
         GITHUB_SIGNATURE[7:],
         b"sha1=" + GITHUB_SIGNATURE[7:],
+        b"sha512=" + GITHUB_SIGNATURE[7:],
         b"sha256=sha256=" + GITHUB_SIGNATURE[14:],
         GITHUB_SIGNATURE + b"," + GITHUB_SIGNATURE,
         b"sha256=" + b"\xff" * 64,

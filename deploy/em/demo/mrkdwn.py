@@ -4,6 +4,7 @@ import html
 import re
 
 from markupsafe import Markup, escape
+from rich.emoji import Emoji
 
 from em.demo.cast import PEOPLE
 
@@ -22,7 +23,7 @@ TAG = re.compile(r"<[^>]*>")
 
 def as_html(text: str) -> Markup:
     """Escaped before anything is added; what Slack escapes itself (``& < >``) is not escaped twice."""
-    page = str(escape(text))
+    page = str(escape(Emoji.replace(text)))
     page = LINK.sub(r'<span class="link" title="\1">\2</span>', page)
     page = PERSON.sub(lambda found: f'<span class="at">@{escape(NAMES.get(found[1], found[1]))}</span>', page)
     page = PLACE.sub(r"\1", page)

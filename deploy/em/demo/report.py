@@ -16,8 +16,8 @@ from em.demo.units import TITLES, said, thousands
 
 __all__ = ["reasons", "render", "summary"]
 
-TRANSCRIPT_MESSAGES = 5
-MESSAGE_WIDTH = 96
+TRANSCRIPT_MESSAGES = 8
+MESSAGE_WIDTH = 104
 GOOD, BAD = "green", "bold red"
 
 

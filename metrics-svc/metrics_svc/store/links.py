@@ -88,7 +88,7 @@ async def shifted_changes(
             SELECT coalesce((
                 SELECT b.position FROM change_link b
                 WHERE b.service = d.service AND b.repository = d.repository AND b.position <= d.position
-                  AND (b.deployed_at, b.deployment) < (d.finished_at, d.id) AND b.change <> ALL($1::text[])
+                  AND (b.deployed_at, b.deployment) < (d.finished_at, d.id)
                 ORDER BY b.position DESC LIMIT 1), -1) AS position
         ) AS earlier
         JOIN change_link l ON l.service = d.service AND l.repository = d.repository

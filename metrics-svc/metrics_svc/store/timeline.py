@@ -32,8 +32,10 @@ async def record_repositories(tx: Connection, services: dict[str, str]) -> None:
     await tx.execute(
         """
         INSERT INTO repository (name, service)
-        SELECT * FROM unnest($1::text[], $2::text[]) AS touched(name, service) ORDER BY name
-        ON CONFLICT (name) DO UPDATE SET service = excluded.service WHERE repository.service <> excluded.service
+        SELECT name, service FROM unnest($1::text[], $2::text[]) AS touched(name, service)
+        WHERE NOT EXISTS (SELECT FROM repository r WHERE r.name = touched.name AND r.service = touched.service)
+        ORDER BY name
+        ON CONFLICT (name) DO UPDATE SET service = excluded.service
         """,
         list(services),
         list(services.values()),
