@@ -117,9 +117,16 @@ class Line:
         await until(self._is_settled, timeout_s=timeout_s, what="the line did not settle")
 
     async def _is_settled(self) -> bool:
+        """Consumers first: what they have still to do may fill an outbox, and what an outbox holds a consumer."""
         once = [s for s in SERVICES if s.schema and s is not NORMALIZER and s.name in self.servers]
-        outboxes = [await self.count(f"{service.schema}.outbox") for service in once]
-        return not any(outboxes) and not any([await self.pending(d.name, d.stream) for d in self._running()])
+        return (
+            await self._nothing_pending()
+            and not any([await self.count(f"{service.schema}.outbox") for service in once])
+            and await self._nothing_pending()
+        )
+
+    async def _nothing_pending(self) -> bool:
+        return not any([await self.pending(durable.name, durable.stream) for durable in self._running()])
 
     def _running(self) -> list[Any]:
         return [durable for durable in DURABLES if durable.name in self.servers]

@@ -12,6 +12,7 @@ import yaml
 from approvals_svc.policy import DEFAULT_EXPIRY, Policy, Rule
 from shared.catalog import Catalog
 from shared.catalog.lines import line_of
+from shared.settings import InvalidConfiguration
 
 DURATION = re.compile(r"([1-9][0-9]{0,3})([mhd])")
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -20,7 +21,7 @@ EXPIRY_MAX = timedelta(days=30)  # GitHub fails a run that waits longer
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-class InvalidPolicy(ValueError):
+class InvalidPolicy(InvalidConfiguration):
     """The file can't be used; the text says where and why."""
 
 

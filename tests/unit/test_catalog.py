@@ -17,7 +17,7 @@ services:
     team: payments
     repositories: [acme/checkout, acme/checkout-web]
     incident_services: {pagerduty: [P1]}
-  - name: ledger
+  - name: Ledger
     slack_channel: "#ledger"
     production: ["^eu-live$"]
 """
@@ -34,7 +34,7 @@ def test_repository_without_an_entry_is_a_service_of_its_own_name() -> None:
 
 def test_incident_service_is_known_by_id_or_by_name_and_never_guessed() -> None:
     assert CATALOG.service_of_incident("pagerduty", "P1", "whatever") == "checkout"
-    assert CATALOG.service_of_incident("pagerduty", "P9", "Ledger") == "ledger"
+    assert CATALOG.service_of_incident("pagerduty", "P9", "ledger") == "Ledger"
     assert CATALOG.service_of_incident("pagerduty", "P9", "mail") is None
 
 
@@ -56,12 +56,12 @@ def test_production_is_told_by_the_default_pattern(environment: str, production:
 
 
 def test_production_of_a_service_may_be_its_own_pattern() -> None:
-    assert CATALOG.is_production("ledger", "eu-live")
-    assert not CATALOG.is_production("ledger", "production")
+    assert CATALOG.is_production("Ledger", "eu-live")
+    assert not CATALOG.is_production("Ledger", "production")
 
 
 def test_channel_is_the_services_own_else_its_teams_else_none() -> None:
-    assert [CATALOG.channel_of(s) for s in ("ledger", "checkout", "mail")] == ["#ledger", "#payments", ""]
+    assert [CATALOG.channel_of(s) for s in ("Ledger", "checkout", "mail")] == ["#ledger", "#payments", ""]
 
 
 def test_person_is_known_by_any_identity_in_any_case() -> None:

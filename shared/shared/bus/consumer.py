@@ -27,7 +27,7 @@ Handler = Callable[[Sequence[Any], Connection], Awaitable[Sequence[Outgoing] | N
 HandlerTable = Mapping[type, Handler]
 OnDead = Callable[[Any, str, Connection], Awaitable[None]]
 
-FETCH_TIMEOUT_S = 1.0
+FETCH_TIMEOUT_S = 0.5
 GIVE_BACK_TIMEOUT_S = 0.2
 PUBLISH_TIMEOUT_S = 10.0
 BACKOFF_MAX_S = 10.0

@@ -8,9 +8,10 @@ import yaml
 
 from shared.catalog.lines import line_of
 from shared.catalog.model import Catalog
+from shared.settings import InvalidConfiguration
 
 
-class InvalidCatalog(ValueError):
+class InvalidCatalog(InvalidConfiguration):
     """The file can't be used; the text says where and why."""
 
 

@@ -54,10 +54,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         found = self._by_incident_service.get((platform, service_id))
         if found:
             return found.name
-        named = service_name.lower()
-        if any(service.name.lower() == named for service in self.services):
-            return named
-        return None if self.services else (service_name or None)
+        named = next((s.name for s in self.services if s.name.lower() == service_name.lower()), None)
+        return named if self.services else (service_name or None)
 
     def is_production(self, service: str, environment: str) -> bool:
         return any(pattern.search(environment) for pattern in self._production(service))

@@ -2,10 +2,12 @@
 
 import re
 
+from shared.settings import InvalidConfiguration
+
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+(?:psycopg|psycopg2|asyncpg))?://")
 
 
-class InvalidDatabaseUrl(ValueError):
+class InvalidDatabaseUrl(InvalidConfiguration):
     """Not a PostgreSQL URL; the text never holds the password."""
 
 

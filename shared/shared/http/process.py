@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import shared
 from shared.contracts.services import Service
-from shared.settings import InvalidSettings, ServiceSettings, load
+from shared.settings import InvalidConfiguration, ServiceSettings, load
 from shared.telemetry import logs, tracing
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -16,12 +16,15 @@ EX_CONFIG = 78
 
 
 def main(service: Service, settings_type: type[S], run: Callable[[S], Awaitable[None]]) -> None:
-    """Never returns. Exit 78: settings; 1: failed; 0: stopped by SIGTERM."""
+    """Returns when stopped by SIGTERM. Exits 78 where settings, catalog or policy can't be used, and says why."""
     try:
-        settings = load(settings_type)
-    except InvalidSettings as error:
+        _start(service, load(settings_type), run)
+    except InvalidConfiguration as error:
         print(f"{service.folder}: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)
+
+
+def _start(service: Service, settings: S, run: Callable[[S], Awaitable[None]]) -> None:
     version = settings.app_version or shared.__version__
     logs.configure(service=service.folder, version=version, log_format=settings.log_format, level=settings.log_level)
     endpoint = settings.otel_exporter_otlp_endpoint if settings.otel_enabled else ""

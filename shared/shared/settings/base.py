@@ -9,7 +9,18 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-class InvalidSettings(ValueError):
+class InvalidConfiguration(ValueError):
+    """What an operator wrote can't be used; the text says where and why, and a service that meets it does not start.
+
+    InvalidConfiguration
+    ├── InvalidSettings      environment variables
+    ├── InvalidCatalog       catalog.yaml
+    ├── InvalidPolicy        policy.yaml
+    └── InvalidDatabaseUrl   a database URL
+    """
+
+
+class InvalidSettings(InvalidConfiguration):
     """One line per variable that is missing or not in an accepted form."""
 
 
