@@ -5,6 +5,7 @@ import asyncio
 from approvals_svc import store
 from approvals_svc.desk import Desk
 from shared.db import Pool
+from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.telemetry import logs, metrics
 
@@ -30,7 +31,7 @@ class Deadlines:
                 await self._tidy()
             except INFRASTRUCTURE_ERRORS as error:
                 log.warning("deadlines.stalled", error=repr(error))
-            await _pause(stop, POLL_S)
+            await pause(stop, POLL_S)
 
     async def expire_some(self) -> int:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -43,11 +44,3 @@ class Deadlines:
             await store.forget_triggers(connection, older_than_s=TRIGGERS_KEPT_S)
         for decision in decisions:
             metrics.approvals_decisions.labels(status=decision).inc()
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        pass

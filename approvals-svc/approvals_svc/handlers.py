@@ -12,7 +12,7 @@ from approvals_svc.gates import GateRules, NoProposal, propose
 from approvals_svc.plain import plain
 from approvals_svc.slack_request import Answer, Misspelt, Question, Said, Unreadable
 from approvals_svc.slack_signature import SignatureRefused, verify
-from shared.contracts.envelope import Outgoing, encode_event, event_headers
+from shared.contracts.envelope import event_message
 from shared.contracts.events import ChatAction, ChatCommand, DeploymentRequested, Reply
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import APPROVALS_SVC
@@ -142,10 +142,7 @@ class Handlers:
             origin=cause.origin,
             received_at=proven.received_at,
         )
-        await outbox.add(
-            tx,
-            [Outgoing(subject=self._subjects.notify, body=encode_event(reply), headers=event_headers(reply))],
-        )
+        await outbox.add(tx, [event_message(reply, self._subjects)])
 
     async def _refuse(self, tx: Connection, chat: Chat, reason: str, detail: str) -> None:
         metrics.approvals_conflicts.labels(reason=reason).inc()

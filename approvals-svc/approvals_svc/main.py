@@ -12,7 +12,7 @@ from shared import catalog as catalogs
 from shared.bus import Relay, open_bus
 from shared.catalog import Catalog
 from shared.contracts.services import APPROVALS_SVC
-from shared.contracts.vocabulary import ACTING_ORIGINS
+from shared.contracts.vocabulary import acting_origins
 from shared.db.pool import open_pool
 from shared.http.server import serve
 from shared.telemetry import logs
@@ -52,7 +52,7 @@ def _rules(settings: Settings, catalog: Catalog) -> GateRules:
         catalog=catalog,
         policy=policy,
         github_api_url=settings.github_api_url,
-        acting_origins=ACTING_ORIGINS | {"demo"} if settings.demo else ACTING_ORIGINS,
+        acting_origins=acting_origins(demo=settings.demo),
     )
 
 

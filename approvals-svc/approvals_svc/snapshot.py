@@ -8,10 +8,8 @@ from approvals_svc.eligibility import electorate, slack_users
 from approvals_svc.model import Approval
 from shared.catalog import Catalog
 from shared.contracts import events
-from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import APPROVALS_SVC
-from shared.contracts.subjects import Subjects
 
 A = TypeVar("A", bound=events.Approval)
 
@@ -72,7 +70,3 @@ def snapshot(kind: type[A], approval: Approval, catalog: Catalog, *, now: dateti
         origin=approval.origin,
         received_at=now,
     )
-
-
-def event_message(event: events.Event, subjects: Subjects) -> Outgoing:
-    return Outgoing(subject=subjects.event(event.kind), body=encode_event(event), headers=event_headers(event))

@@ -8,10 +8,10 @@ from approvals_svc import gates, store
 from approvals_svc.audit import SYSTEM, Actor, Entry, sealed
 from approvals_svc.decision import Status, Transition
 from approvals_svc.model import GITHUB_GATE, Approval
-from approvals_svc.snapshot import event_message, snapshot
+from approvals_svc.snapshot import snapshot
 from shared.catalog import Catalog
 from shared.contracts import events
-from shared.contracts.envelope import Outgoing
+from shared.contracts.envelope import Outgoing, event_message
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, outbox
 

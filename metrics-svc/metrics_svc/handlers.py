@@ -13,12 +13,12 @@ from metrics_svc.store.links import services_of_incidents
 from metrics_svc.window import InvalidParameter, last_days
 from shared.catalog import Catalog
 from shared.contracts.commands import owned_by
-from shared.contracts.envelope import Outgoing, encode_event, event_headers
+from shared.contracts.envelope import event_message
 from shared.contracts.events import ChatCommand, Reply
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import METRICS_SVC
 from shared.contracts.subjects import Subjects
-from shared.contracts.vocabulary import ACTING_ORIGINS
+from shared.contracts.vocabulary import acting_origins
 from shared.db import Connection, locks, outbox
 
 COMMAND_FRESH = timedelta(seconds=60)
@@ -78,7 +78,7 @@ class Commands:
     def __init__(self, catalog: Catalog, subjects: Subjects, *, acts_on_demo: bool) -> None:
         self._catalog = catalog
         self._subjects = subjects
-        self._acting = ACTING_ORIGINS | {"demo"} if acts_on_demo else ACTING_ORIGINS
+        self._acting = acting_origins(demo=acts_on_demo)
 
     async def on_command(self, events: Sequence[ChatCommand], tx: Connection) -> None:
         """Old or replayed commands are noted and not answered (law 9)."""
@@ -97,7 +97,7 @@ class Commands:
             )
             if not held_because:
                 text = await self._answer(tx, invocation.arguments, now)
-                await outbox.add(tx, [self._reply(event, text, now)])
+                await outbox.add(tx, [event_message(_reply(event, text, now), self._subjects)])
 
     def _held_because(self, event: ChatCommand, now: datetime) -> str:
         if event.origin not in self._acting:
@@ -119,12 +119,12 @@ class Commands:
         found = await reading.delivery(tx, asked, window)
         return wording.summary([dora.measure(found.of(name), window) for name in asked], asked, days)
 
-    def _reply(self, event: ChatCommand, text: str, now: datetime) -> Outgoing:
-        reply = Reply(occurred_at=now, team=event.team, channel=event.channel, user=event.user, text=text).stamped(
-            id=step_of_entity(service=METRICS_SVC.name, entity=f"command:{event.id}", revision=1, step="reply"),
-            source=METRICS_SVC.name,
-            delivery=event.delivery,
-            origin=event.origin,
-            received_at=event.received_at,
-        )
-        return Outgoing(subject=self._subjects.notify, body=encode_event(reply), headers=event_headers(reply))
+
+def _reply(event: ChatCommand, text: str, now: datetime) -> Reply:
+    return Reply(occurred_at=now, team=event.team, channel=event.channel, user=event.user, text=text).stamped(
+        id=step_of_entity(service=METRICS_SVC.name, entity=f"command:{event.id}", revision=1, step="reply"),
+        source=METRICS_SVC.name,
+        delivery=event.delivery,
+        origin=event.origin,
+        received_at=event.received_at,
+    )

@@ -6,7 +6,7 @@ from normalizer import store
 from normalizer.disposition import Dead, Disposition, Events, Untranslatable, label
 from normalizer.translation import translate
 from shared.bus import Reject
-from shared.contracts.envelope import Outgoing, RawDelivery, encode_event, event_headers
+from shared.contracts.envelope import Outgoing, RawDelivery, event_message
 from shared.contracts.events import Event
 from shared.contracts.ids import caused_by_delivery
 from shared.contracts.subjects import Subjects
@@ -25,7 +25,7 @@ class Deliveries:
         translated = [(delivery, _translate(delivery)) for delivery in deliveries]
         await store.archive(tx, translated)
         return [
-            self._message(event)
+            event_message(event, self._subjects)
             for delivery, disposition in translated
             if isinstance(disposition, Events)
             for event in stamp(delivery, disposition.events)
@@ -34,11 +34,6 @@ class Deliveries:
     async def on_dead(self, delivery: RawDelivery, reason: str, tx: Connection) -> None:
         """The batch of a dead letter was rolled back; its row is written all the same (law 2)."""
         await store.archive(tx, [(delivery, Dead(reason))])
-
-    def _message(self, event: Event) -> Outgoing:
-        return Outgoing(
-            subject=self._subjects.event(event.kind), body=encode_event(event), headers=event_headers(event)
-        )
 
 
 def stamp(delivery: RawDelivery, events: Sequence[Event]) -> list[Event]:

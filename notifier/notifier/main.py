@@ -12,7 +12,7 @@ from notifier.slack import open_slack
 from shared import catalog as catalogs
 from shared.bus import open_bus
 from shared.contracts.services import NOTIFIER
-from shared.contracts.vocabulary import ACTING_ORIGINS
+from shared.contracts.vocabulary import acting_origins
 from shared.db.pool import open_pool
 from shared.http.server import serve
 
@@ -35,7 +35,7 @@ def _rules(settings: Settings) -> Rules:
     return Rules(
         catalog=catalogs.load(settings.catalog_path),
         acting=Acting(
-            origins=ACTING_ORIGINS | {"demo"} if settings.demo else ACTING_ORIGINS,
+            origins=acting_origins(demo=settings.demo),
             fresh_for=timedelta(seconds=settings.fresh_for_s),
         ),
         default_channel=settings.slack_default_channel,

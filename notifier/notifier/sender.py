@@ -16,6 +16,7 @@ from shared.catalog import Catalog
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import NOTIFIER
 from shared.db import Pool
+from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.telemetry import logs, metrics
 
@@ -72,7 +73,7 @@ class Sender:
                 except INFRASTRUCTURE_ERRORS as error:
                     log.warning("sender.stalled", error=repr(error))
                     wait_s = STALLED_S
-                await _pause(stop, wait_s)
+                await pause(stop, wait_s)
 
     async def _start_due(self, group: asyncio.TaskGroup, calls: set[asyncio.Task[None]]) -> None:
         if not await self._may_call():
@@ -227,11 +228,3 @@ def delivery_id_of(key: str, generation: int) -> str:
 
 def _count(kind: str, settlement: Settlement) -> None:
     metrics.slack_posts.labels(kind=kind, ok=str(settlement.state == "shown").lower()).inc()
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        pass

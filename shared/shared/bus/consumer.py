@@ -18,6 +18,7 @@ from shared.bus.publisher import PublishError
 from shared.contracts.envelope import TRACEPARENT, Outgoing, UnreadableMessage, read_delivery, read_event
 from shared.contracts.streams import RAW, Durable
 from shared.db import Connection, Pool, inbox
+from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.telemetry import logs, metrics, tracing
 
@@ -93,7 +94,7 @@ class Consumer:
                 await self._consume(stop)
             except (*INFRASTRUCTURE_ERRORS, *_BROKER_ERRORS) as error:
                 backoff_s = self._stalled(error, backoff_s)
-                await _pause(stop, backoff_s)
+                await pause(stop, backoff_s)
         log.info("consumer.drained", consumer=self._label)
 
     async def _consume(self, stop: asyncio.Event) -> None:
@@ -134,7 +135,7 @@ class Consumer:
                 break
             except (*INFRASTRUCTURE_ERRORS, *_BROKER_ERRORS) as error:
                 backoff_s = self._stalled(error, backoff_s)
-                if await _pause(stop, backoff_s):
+                if await pause(stop, backoff_s):
                     return
         self._problem = None
         metrics.consumer_batch_duration.labels(consumer=self._label).observe(time.perf_counter() - started)
@@ -280,13 +281,3 @@ def _named(batch: Sequence[Received], item: object) -> Received:
         if received.item is item:
             return received
     raise LookupError("a handler rejected something that is not in its batch")
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait, but no longer than until `stop`; true when it was set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -7,6 +7,7 @@ import nats.errors
 from shared.bus.connection import Bus
 from shared.bus.publisher import PublishError
 from shared.db import Pool, outbox
+from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.telemetry import logs, metrics
 
@@ -44,7 +45,8 @@ class Relay:
                 wait_s = BACKOFF_S
             if last_round:
                 return
-            await self._sleep(wait_s)
+            await pause(self._woken, wait_s)
+            self._woken.clear()
 
     async def _move_batch(self) -> bool:
         """True when there may be more."""
@@ -56,11 +58,3 @@ class Relay:
             await outbox.remove(connection, [message.message_id for message in messages])
         metrics.outbox_published.labels(service=self._service).inc(len(messages))
         return len(messages) == BATCH_MAX
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
-        self._woken.clear()

@@ -6,7 +6,8 @@ from functools import cache
 
 import msgspec
 
-from shared.contracts.events import KINDS, Event
+from shared.contracts.events import KINDS, Event, Reply
+from shared.contracts.subjects import Subjects
 
 MESSAGE_ID = "Nats-Msg-Id"
 TRACEPARENT = "traceparent"
@@ -107,6 +108,12 @@ def event_headers(event: Event) -> dict[str, str]:
         "ce-time": rfc3339(event.occurred_at),
         EM_ORIGIN: event.origin,
     }
+
+
+def event_message(event: Event, subjects: Subjects) -> Outgoing:
+    """A stamped event as it is published: by its kind, or as an answer on the subject of notifications."""
+    subject = subjects.notify if isinstance(event, Reply) else subjects.event(event.kind)
+    return Outgoing(subject=subject, body=encode_event(event), headers=event_headers(event))
 
 
 def encode_event(event: Event) -> bytes:

@@ -12,4 +12,8 @@ IgnoredReason = Literal[
 ]  # sources.md, section 6
 
 ORIGINS: frozenset[str] = frozenset(get_args(Origin))
-ACTING_ORIGINS: frozenset[str] = frozenset({"live", "spool"})  # law 9; a demo stack adds `demo`
+
+
+def acting_origins(*, demo: bool) -> frozenset[str]:
+    """Origins whose messages may act (law 9); only a demo stack acts on the demo's."""
+    return frozenset({"live", "spool", "demo"} if demo else {"live", "spool"})
