@@ -19,11 +19,11 @@ help: ## List the targets
 
 .PHONY: demo
 demo: $(VENV)/.embedded ## Start the stack, send 60 days of signed traffic, show what comes out
-	@$(EM) demo
+	@$(EM) demo $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
 .PHONY: up
 up: $(VENV)/.embedded ## Start NATS, PostgreSQL and the five services under .em/
-	@$(EM) up
+	@$(EM) up $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
 .PHONY: down
 down: $(VENV)/.embedded ## Stop what `make up` or `make demo` started
@@ -75,7 +75,7 @@ lock: $(VENV)/.dev ## Resolve the hash-pinned locks again (UPGRADE=--upgrade ren
 $(VENV)/bin/python:
 	@python=$$(sh deploy/find-python.sh "$(PYTHON)") || exit 1; \
 	echo "creating $(VENV) with $$($$python --version)"; \
-	$$python -m venv $(VENV)
+	$$python -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.embedded: embedded.lock $(VENV)/bin/python $(MEMBERS:%=%/pyproject.toml)
 	@sh deploy/install.sh $(BIN)/python embedded.lock $(MEMBERS)

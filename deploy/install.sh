@@ -5,6 +5,10 @@ python=$1
 lock=$2
 shift 2
 
+"$python" -m pip --version >/dev/null 2>&1 || {
+    echo "$python has no pip; remove its environment and try again: make clean" >&2
+    exit 1
+}
 echo "installing $lock"
 "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock"
 

@@ -20,6 +20,8 @@ BODY_MAX_BYTES = 1024 * 1024
 JWT_LIFETIME_S = 540  # GitHub takes at most ten minutes
 JWT_BACKDATED_S = 60  # against clocks that differ
 TOKEN_RESERVE_S = 60
+RATE_LIMIT_WAIT_MAX_S = 3600.0
+NUMBER_MAX_DIGITS = 12
 PERMISSIONS = {"actions": "read", "deployments": "write"}
 HEADERS = {
     "Accept": "application/vnd.github+json",
@@ -100,7 +102,7 @@ class Github:
     async def deliver(self, answer: GateAnswer, *, look_first: bool) -> Delivered:
         """`look_first` after any try whose end is not known: an answer that is there is not given again."""
         try:
-            if look_first and await self._is_there(answer):
+            if look_first and await self._look(answer):
                 return Confirmed("found among the reviews of the run")
             await self._post(answer)
         except GithubProblem as problem:
@@ -115,6 +117,16 @@ class Github:
         response = await self._call("POST", url, installation_id=answer.installation_id, body=body)
         if response.status != httpx.codes.NO_CONTENT:
             raise GithubProblem(GivenUp(f"unexpected answer {response.status}"))
+
+    async def _look(self, answer: GateAnswer) -> bool:
+        """A refused look tells nothing of the answer that may have been given: that stays unknown."""
+        try:
+            return await self._is_there(answer)
+        except GithubProblem as problem:
+            if isinstance(problem.outcome, GivenUp):
+                refused = f"the outcome can't be looked up: {problem.outcome.reason}"
+                raise GithubProblem(Unknown(refused), status=problem.status) from None
+            raise
 
     async def _is_there(self, answer: GateAnswer) -> bool:
         """Others may review the same environment: ours is the one with our comment."""
@@ -186,17 +198,30 @@ def _problem(response: _Response) -> Unknown | GivenUp | None:
     status = response.status
     if 200 <= status < 300:
         return None
-    limited = status == 429 or (status == 403 and "retry-after" in response.headers)
-    if limited:
+    if _is_limited(status, response.headers):
         return Unknown(f"{status}: rate limited", after_s=_retry_after_s(response.headers))
     if status >= 500 or status in (401, 408):
         return Unknown(f"answer {status}")
     return GivenUp(f"answer {status}")
 
 
+def _is_limited(status: int, headers: httpx.Headers) -> bool:
+    """GitHub's primary limit is a 403 (or 429) that leaves nothing, its secondary one names when to come again."""
+    spent = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    return status == 429 or (status == 403 and spent)
+
+
 def _retry_after_s(headers: httpx.Headers) -> float | None:
-    written = headers.get("retry-after", "")
-    return min(float(written), 3600.0) if written.isascii() and written.isdigit() else None
+    """Seconds from `retry-after`, else until `x-ratelimit-reset` (epoch seconds); at most an hour."""
+    wait_s = _number(headers.get("retry-after", ""))
+    reset_at = _number(headers.get("x-ratelimit-reset", ""))
+    if wait_s is None and reset_at is not None:
+        wait_s = max(0.0, reset_at - time.time())
+    return None if wait_s is None else min(wait_s, RATE_LIMIT_WAIT_MAX_S)
+
+
+def _number(written: str) -> float | None:
+    return float(written) if written.isascii() and written.isdigit() and len(written) <= NUMBER_MAX_DIGITS else None
 
 
 def _read(response: _Response, kind: Any) -> Any:

@@ -14,6 +14,7 @@ FORM_FIELDS_MAX = 64
 ID_MAX_CHARACTERS = 64
 TRIGGER_MAX_CHARACTERS = 200
 BUTTON = re.compile(r"(approve|decline):([1-9][0-9]{0,17}):([1-9][0-9]{0,8})")
+FIELD_NAME = re.compile(r"[a-z_]+")
 NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
 VERBS: dict[str, Verb] = {"approve": "approve", "decline": "reject"}
 
@@ -83,8 +84,11 @@ class _Payload(msgspec.Struct):
 
 def read_click(body: bytes) -> Said | None:
     """None for what is not a button of ours. Raises Unreadable."""
+    form = _form(body)
+    if set(form) != {"payload"}:
+        raise Unreadable("an interaction has one field, payload")
     try:
-        payload = msgspec.json.decode(_field(_form(body), "payload"), type=_Payload)
+        payload = msgspec.json.decode(_field(form, "payload"), type=_Payload)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from None
     if payload.type != "block_actions" or not payload.actions or payload.actions[0].action_id not in VERBS:
@@ -107,6 +111,8 @@ def read_click(body: bytes) -> Said | None:
 def read_command(body: bytes) -> Said | None:
     """None for what another service answers. Raises Unreadable."""
     form = _form(body)
+    if not _field(form, "command").startswith("/"):
+        raise Unreadable("a command says which it is")
     invocation = owned_by(APPROVALS_SVC.name, _field(form, "text"))
     if invocation is None or invocation.command is None:
         return None
@@ -127,10 +133,14 @@ def read_command(body: bytes) -> Said | None:
 
 
 def _form(body: bytes) -> dict[str, list[str]]:
+    """Slack signs events with the same secret: their JSON, where people write what they like, is no form of Slack's."""
     try:
-        return parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+        form = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
     except ValueError as error:
         raise Unreadable(str(error)) from None
+    if not all(FIELD_NAME.fullmatch(name) for name in form):
+        raise Unreadable("not a form of Slack's")
+    return form
 
 
 def _field(form: dict[str, list[str]], name: str, *, required: bool = True) -> str:

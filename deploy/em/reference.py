@@ -16,7 +16,7 @@ from shared.settings import EnvironmentSettings
 SETTINGS = Path("docs/settings.md")
 EXAMPLE = Path(".env.example")
 # What compose.yaml itself needs.
-COMPOSE = (("POSTGRES_PASSWORD", "", "Password of the PostgreSQL that Compose starts"),)
+COMPOSE = (("POSTGRES_PASSWORD", "", "Letters and digits: password of the PostgreSQL that Compose starts"),)
 # Development's answers, so that the example file works as it is.
 EXAMPLES = {"env": "development"}
 

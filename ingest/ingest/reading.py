@@ -31,7 +31,7 @@ async def read_body(headers: Headers, receive: Receive, *, max_bytes: int, deadl
     declared = _declared_length(headers)
     if declared is not None and declared > max_bytes:
         raise TooLarge(f"{declared} bytes declared, {max_bytes} taken")
-    if headers.single("content-encoding").lower() not in (b"", b"identity"):
+    if headers.has("content-encoding") and headers.single("content-encoding").lower() != b"identity":
         raise Encoded("content-encoding")
     try:
         async with asyncio.timeout(deadline_s):

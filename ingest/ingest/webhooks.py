@@ -1,5 +1,6 @@
 """`POST /webhooks/{source}`: raw ASGI, no parsing before the signature is good, 2xx only when it is on disk."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from ingest.headers import Headers
 from ingest.reading import Encoded, TooLarge, Unreadable, read_body
 from ingest.schemes import Evidence, Rejection
 from ingest.settings import Integration
-from ingest.source import Answer, Source
+from ingest.source import MIB, Answer, Source
 from shared.bus.publisher import Publisher, PublishError
 from shared.contracts.envelope import MESSAGE_ID, Outgoing, RawDelivery
 from shared.contracts.ids import delivery_message_id
-from shared.contracts.subjects import Subjects, event_token
+from shared.contracts.subjects import UNKNOWN, Subjects, event_token
 from shared.contracts.vocabulary import Origin
 from shared.http import problems
 from shared.telemetry import logs, metrics
@@ -26,6 +27,8 @@ log = logs.get(__name__)
 
 PREFIX = "/webhooks/"
 RETRY_AFTER_S = 5
+LINGER_S = 1.0
+LINGER_MAX_BYTES = 8 * MIB
 
 Reply = tuple[Answer, dict[str, str]]
 
@@ -56,7 +59,11 @@ class Webhooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["em.route"] = "/webhooks/{source}"
         answer, headers = await self._answer(scope, receive)
-        await _send(send, answer, headers)
+        lingers = "Connection" in headers
+        await _send(send, answer, headers, ends=not lingers)
+        if lingers:
+            await _linger(receive)
+            await send({"type": "http.response.body"})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         integration = self._integrations.get(scope["path"].removeprefix(PREFIX))
@@ -145,7 +152,7 @@ def _verify(integration: Integration, headers: Headers, body: bytes, now: dateti
 
 def _printable(event: str) -> str:
     """The platform's own event name as a header value."""
-    return event[:256] if event.isascii() and event.isprintable() else ""
+    return event[:256] if event and event.isascii() and event.isprintable() else UNKNOWN
 
 
 def _not_on_disk(source: Source, body: bytes) -> Reply:
@@ -168,10 +175,24 @@ def _problem(status: int, kind: str, detail: str = "", *, headers: dict[str, str
     return Answer(status=status, body=body, content_type=problems.MEDIA_TYPE), headers or {}
 
 
-async def _send(send: Send, answer: Answer, headers: Mapping[str, str]) -> None:
+async def _linger(receive: Receive) -> None:
+    """Closing while the sender still writes resets the connection, and the answer is lost on its way to it."""
+    left = LINGER_MAX_BYTES
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+async def _send(send: Send, answer: Answer, headers: Mapping[str, str], *, ends: bool) -> None:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw.append((b"content-length", str(len(answer.body)).encode()))
     if answer.body:
         raw.append((b"content-type", answer.content_type.encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": not ends})

@@ -23,7 +23,7 @@ class Deliveries:
     async def on_delivery(self, deliveries: Sequence[RawDelivery], tx: Connection) -> list[Outgoing]:
         """Returns the events to publish before the acknowledgement; a redelivery returns the same ids again."""
         translated = [(delivery, _translate(delivery)) for delivery in deliveries]
-        await store.archive(tx, translated)
+        _count(await store.archive(tx, translated))
         return [
             event_message(event, self._subjects)
             for delivery, disposition in translated
@@ -32,8 +32,9 @@ class Deliveries:
         ]
 
     async def on_dead(self, delivery: RawDelivery, reason: str, tx: Connection) -> None:
-        """The batch of a dead letter was rolled back; its row is written all the same (law 2)."""
-        await store.archive(tx, [(delivery, Dead(reason))])
+        """The batch of a dead letter was rolled back, or said too much to be published: its row tells (law 2)."""
+        _count(await store.archive(tx, [(delivery, Dead(reason))]))
+        await store.bury(tx, delivery, reason)
 
 
 def stamp(delivery: RawDelivery, events: Sequence[Event]) -> list[Event]:
@@ -54,9 +55,12 @@ def stamp(delivery: RawDelivery, events: Sequence[Event]) -> list[Event]:
 
 def _translate(delivery: RawDelivery) -> Disposition:
     try:
-        disposition = translate(delivery)
+        return translate(delivery)
     except Untranslatable as error:
         raise Reject(str(error), of=delivery) from None
-    kind, reason = label(disposition)
-    metrics.dispositions.labels(disposition=kind, reason=reason).inc()
-    return disposition
+
+
+def _count(dispositions: Sequence[Disposition]) -> None:
+    for disposition in dispositions:
+        kind, reason = label(disposition)
+        metrics.dispositions.labels(disposition=kind, reason="" if kind == "dead" else reason).inc()

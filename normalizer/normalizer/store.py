@@ -7,8 +7,11 @@ from shared.contracts.envelope import RawDelivery
 from shared.db import Connection
 
 
-async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Disposition]]) -> None:
-    """One row per source, delivery id and body, whichever way it came in how often; the body beside it."""
+async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Disposition]]) -> list[Disposition]:
+    """One row per source, delivery id and body, whichever way it came in how often; the body beside it.
+
+    Returns the dispositions of those that were not there before.
+    """
     rows = await tx.fetch(
         """
         INSERT INTO delivery (source, delivery, sha256, event, origin, stream_sequence, received_at, bytes,
@@ -36,6 +39,21 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
         [delivery.content_type for _, delivery, _ in bodies],
         [delivery.body if _keeps_body(disposition) else None for _, delivery, disposition in bodies],
         [delivery.sha256 for _, delivery, _ in bodies],
+    )
+    return [disposition for _, _, disposition in bodies]
+
+
+async def bury(tx: Connection, delivery: RawDelivery, reason: str) -> None:
+    """Archived or not before: it is dead now."""
+    await tx.execute(
+        """
+        UPDATE delivery SET disposition = 'dead', reason = $4, events = 0
+        WHERE source = $1 AND delivery = $2 AND sha256 = $3
+        """,
+        delivery.source,
+        delivery.delivery,
+        delivery.sha256,
+        reason,
     )
 
 

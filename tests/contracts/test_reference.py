@@ -1,5 +1,6 @@
 """Generated documents are what the code says, and the example file is usable as it is."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def test_example_file_can_be_sourced_by_a_plain_shell() -> None:
     done = subprocess.run(["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout == "development\n"
+
+
+def test_compose_passes_on_every_variable_of_the_example_file() -> None:
+    only_here = {"HOST", "DEMO", "DEMO_PAGE_PATH"}  # the image's own; the demo's own
+    example = re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / reference.EXAMPLE).read_text(), re.MULTILINE)
+    compose = (ROOT / "compose.yaml").read_text()
+
+    assert [name for name in example if f"${{{name}" not in compose and name not in only_here] == []
 
 
 def test_every_setting_is_described() -> None:

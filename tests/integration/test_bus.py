@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from shared.bus import Bus, Consumer, Reject, Relay, Retry, open_bus
+from em.embedded import embedded_nats
+from shared.bus import Bus, Consumer, PublishUnknown, Reject, Relay, Retry, open_bus
+from shared.bus.provision import provision
 from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.events import IncidentOpened, ReleasePublished
 from shared.contracts.services import METRICS_SVC
 from shared.contracts.streams import METRICS_EVENTS
+from shared.contracts.subjects import Subjects
 from shared.db import Connection, Pool, outbox
 from shared.db.tables import INBOX, OUTBOX
 from shared.settings import ServiceSettings
@@ -117,6 +121,82 @@ async def test_rejected_message_ends_in_dead_alone(bench: Workbench) -> None:
     assert await bench.effects() == ["a", "c"]
     stream = bench.bus.subjects.stream("EVENTS")
     assert await bench.dead() == [(f"{METRICS_EVENTS.name}:{stream}:2", "b is not for us")]
+
+
+async def test_reject_beside_a_failing_database_is_settled_once_and_the_rest_runs_again(bench: Workbench) -> None:
+    failures = iter([asyncpg.ConnectionDoesNotExistError("gone"), TimeoutError()])
+
+    async def refuse_b_then_fail(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+        for incident in incidents:
+            if incident.incident_id == "b":
+                raise Reject("b is not for us", of=incident)
+        if failure := next(failures, None):
+            raise failure
+        await record(incidents, tx)
+
+    await bench.publish("a", "b", "c")
+    async with bench.consuming(refuse_b_then_fail) as consumer:
+        await bench.idle()
+        assert await consumer.problem() is None
+
+    assert await bench.effects() == ["a", "c"]
+    assert len(await bench.dead()) == 1
+
+
+async def test_value_that_the_database_cannot_hold_stops_only_its_own_message(bench: Workbench) -> None:
+    await bench.pool.execute("ALTER TABLE effect ADD number integer")
+
+    async def too_large_for_b(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
+        for incident in incidents:
+            number = 2**40 if incident.incident_id == "b" else 1
+            await tx.execute("INSERT INTO effect (name, number) VALUES ($1, $2)", incident.incident_id, number)
+
+    await bench.publish("a", "b", "c")
+    async with bench.consuming(too_large_for_b):
+        await until(lambda: _has(bench, ["a", "c"]), timeout_s=10, what="the others were not handled")
+
+
+async def test_event_too_large_for_the_broker_is_a_dead_letter_and_the_rest_is_published(bench: Workbench) -> None:
+    async def shout(incidents: Sequence[IncidentOpened], _: Connection) -> list[Outgoing]:
+        return [
+            Outgoing(
+                subject=bench.bus.subjects.event("release.published"),
+                body=b"x" * (2_000_000 if incident.incident_id == "b" else 10),
+                headers={"Nats-Msg-Id": f"said-{incident.incident_id}"},
+            )
+            for incident in incidents
+        ]
+
+    await bench.publish("a", "b", "c")
+    async with bench.consuming(shout, once=False):
+        await bench.idle()
+
+    [(_, reason)] = await bench.dead()
+    assert "2000" in reason
+    assert (await bench.bus.js.stream_info(bench.bus.subjects.stream("EVENTS"))).state.messages == 3 + 2
+
+
+async def test_publisher_survives_an_outage_with_all_its_slots(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(embedded_nats(tmp_path))
+        await provision(server.url, Subjects("out"), progress=lambda _: None)
+        settings = ServiceSettings(nats_url=server.url, nats_prefix="out")
+        bus = await stack.enter_async_context(open_bus(settings, METRICS_SVC))
+        body = b"x" * 500_000
+        messages = [
+            Outgoing(subject="out.events.release.published", body=body, headers={"Nats-Msg-Id": str(n)})
+            for n in range(200)  # more bytes than the client buffers
+        ]
+        await server.stop()
+
+        lost = await asyncio.gather(
+            *(bus.publisher.publish(message, timeout_s=0.3) for message in messages), return_exceptions=True
+        )
+        await server.start()
+        await bus.publisher.publish_all(messages[:50], timeout_s=20)
+
+        assert all(isinstance(answer, PublishUnknown) for answer in lost)
+        assert bus.js.publish_async_pending() == 0
 
 
 async def test_unreadable_message_is_a_dead_letter_and_stops_nobody(bench: Workbench) -> None:

@@ -53,16 +53,18 @@ async def test_law_2_every_delivery_ends_in_exactly_one_disposition(started: Lin
     await started.send_github("watch", b'{"action":"started"}')
     await started.send_github("release", b'{"action":"published"}')
     await started.send_github("push", b"not json at all")
+    await started.send_github("", b'{"who":"knows"}')
+    await started.send_slack(b'{"type":null}')
 
     await started.settled()
 
     answer = await dispositions(started)
-    assert (answer["deliveries"], answer["events"], answer["ignored"], answer["dead"]) == (5, 1, 2, 2)
-    assert await started.messages("DEAD") == 2
+    assert (answer["deliveries"], answer["events"], answer["ignored"], answer["dead"]) == (7, 1, 3, 3)
+    assert await started.messages("DEAD") == 3
     rows = await started.fetch(
         "SELECT event, reason FROM normalizer.delivery WHERE disposition = 'dead' ORDER BY event"
     )
-    assert [row["event"] for row in rows] == ["push", "release"]
+    assert [row["event"] for row in rows] == ["push", "release", "unknown"]
     assert all(row["reason"] for row in rows)
 
 
@@ -112,6 +114,26 @@ async def test_source_that_nobody_translates_is_dead_and_named(started: Line) ->
 
     [row] = await started.fetch("SELECT disposition, reason FROM normalizer.delivery")
     assert (row["disposition"], "fax" in row["reason"]) == ("dead", True)
+
+
+async def test_message_in_raw_that_says_nothing_of_itself_has_a_disposition_too(started: Line) -> None:
+    async with started.broker() as connection:
+        subject = started.subjects.raw(source="github", event="push")
+        await connection.jetstream().publish(subject, b"?", headers={MESSAGE_ID: "bare"})
+
+    await started.settled()
+
+    [row] = await started.fetch("SELECT source, delivery, disposition, reason FROM normalizer.delivery")
+    assert tuple(row.values())[:3] == ("unknown", "sequence:1", "dead")
+    assert "Em-Source" in row["reason"]
+
+
+async def test_click_too_large_to_travel_twice_is_refused_at_the_door(started: Line) -> None:
+    body = b"command=%2Fem&text=" + b"x" * 600_000
+
+    answer = await started.send_slack(body)
+
+    assert answer.status_code == 413
 
 
 async def test_event_carries_where_it_came_from(started: Line) -> None:

@@ -67,9 +67,10 @@ def choose(names: Collection[str], *, base: int | None, environ: Mapping[str, st
     ports = {name: _port(name, base, environ) for name in names}
     in_use = taken(ports)
     if in_use:
+        other = free_base(names)
         raise PortTaken(
             "\n".join(map(str, in_use)),
-            hint=f"stop that process, or use other ports: em up --port-base {free_base(names)}",
+            hint=f"stop that process, or use other ports: --port-base {other} (with make: PORT_BASE={other})",
         )
     return ports
 

@@ -6,7 +6,7 @@ import msgspec
 
 from ingest.headers import Headers
 from ingest.schemes import SlackV0
-from ingest.source import Answer, Source
+from ingest.source import MIB, Answer, Source
 
 UNKNOWN = "It is not known whether this was accepted. Please look at the card."
 
@@ -77,10 +77,11 @@ SOURCE = Source(
     name="slack",
     title="Slack events, commands and interactions",
     scheme=SlackV0(),
-    secret_variables=("SLACK_SIGNING_SECRET", "SLACK_WEBHOOK_SECRET"),
+    secret_variables=("SLACK_SIGNING_SECRET",),
     delivery_id=lambda _, body: _read(body).event_id,
     event_name=_event_name,
     limit_s=3,
+    body_max_bytes=MIB // 2,  # it travels inside the event as well, a third longer for being base64
     handshake=_handshake,
     accepted_status=200,
     accepted=_accepted,

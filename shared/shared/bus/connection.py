@@ -28,7 +28,7 @@ class Bus:
         self.connection = connection
         self.subjects = subjects
         self.js: JetStreamContext = connection.jetstream(timeout=CONNECT_ATTEMPT_TIMEOUT_S)
-        self.publisher = Publisher(self.js, payload_max_bytes=connection.max_payload)
+        self.publisher = Publisher(connection, self.js)
 
     async def problem(self) -> str | None:
         """For readiness: what is wrong, or None."""

@@ -14,8 +14,15 @@ from nats.js import JetStreamContext
 from shared.bus.connection import Bus
 from shared.bus.dead import dead_letter
 from shared.bus.outcomes import Reject, Retry
-from shared.bus.publisher import PublishError
-from shared.contracts.envelope import TRACEPARENT, Outgoing, UnreadableMessage, read_delivery, read_event
+from shared.bus.publisher import FrameTooLarge, PublishError
+from shared.contracts.envelope import (
+    TRACEPARENT,
+    Outgoing,
+    UnreadableMessage,
+    read_delivery,
+    read_event,
+    salvage_delivery,
+)
 from shared.contracts.streams import RAW, Durable
 from shared.db import Connection, Pool, inbox
 from shared.db.polling import pause
@@ -46,6 +53,7 @@ class Received:
         self.headers: dict[str, str] = message.headers or {}
         self.sequence: int = message.metadata.sequence.stream
         self.redelivered = (message.metadata.num_delivered or 1) > 1
+        self.settled = False
 
     @property
     def id(self) -> str:
@@ -125,29 +133,29 @@ class Consumer:
         return messages
 
     async def _settle_until_done(self, messages: list[Msg], stop: asyncio.Event) -> None:
-        """Infrastructure errors are nobody's fault: the same batch again, no attempt charged."""
+        """Infrastructure errors are nobody's fault: what is not settled yet runs again, no attempt charged."""
         started = time.perf_counter()
-        batch = await self._decode(messages)
+        received = [Received(message, None) for message in messages]
         backoff_s = 0.0
-        while True:
+        while waiting := [each for each in received if not each.settled]:
             try:
-                await self._settle(batch)
-                break
+                await self._settle(await self._decode(waiting))
             except (*INFRASTRUCTURE_ERRORS, *_BROKER_ERRORS) as error:
                 backoff_s = self._stalled(error, backoff_s)
                 if await pause(stop, backoff_s):
+                    await _return(waiting)
                     return
         self._problem = None
         metrics.consumer_batch_duration.labels(consumer=self._label).observe(time.perf_counter() - started)
 
-    async def _decode(self, messages: list[Msg]) -> list[Received]:
+    async def _decode(self, messages: Sequence[Received]) -> list[Received]:
         """What this version can read. Unknown kinds are acknowledged, unreadable messages are dead letters."""
         batch = []
-        for message in messages:
-            received = Received(message, None)
+        for received in messages:
             try:
                 received.item = self._read(received)
             except UnreadableMessage as error:
+                received.item = self._salvage(received)
                 await self._give_up(received, f"unreadable: {error}")
                 continue
             if type(received.item) in self._handlers:
@@ -163,12 +171,22 @@ class Consumer:
             return read_delivery(received.headers, received.message.data, sequence=received.sequence)
         return read_event(received.headers, received.message.data)
 
+    def _salvage(self, received: Received) -> Any:
+        """What can be said of an unreadable delivery, for its disposition; nothing of an unreadable event."""
+        if self._durable.stream != RAW.name:
+            return None
+        message = received.message
+        return salvage_delivery(
+            received.headers, message.data, sequence=received.sequence, stored_at=message.metadata.timestamp
+        )
+
     async def _settle(self, batch: Sequence[Received]) -> None:
         """Handle a batch; who is named or found to be the culprit is set aside, and the rest runs again."""
         if not batch:
             return
         try:
-            outgoing = await self._handle(batch)
+            if outgoing := await self._handle(batch):
+                await self._bus.publisher.publish_all(outgoing, timeout_s=PUBLISH_TIMEOUT_S)
         except Reject as reject:
             culprit = _named(batch, reject.of)
             await self._give_up(culprit, reject.reason)
@@ -177,13 +195,13 @@ class Consumer:
             culprit = _named(batch, retry.of)
             await self._set_aside(culprit, retry.after, retry.reason)
             await self._settle([received for received in batch if received is not culprit])
-        except (*INFRASTRUCTURE_ERRORS, *_BROKER_ERRORS):
-            raise
+        except (*INFRASTRUCTURE_ERRORS, *_BROKER_ERRORS) as error:
+            if not isinstance(error, ValueError):
+                raise
+            await self._isolate(batch, error)  # asyncpg refused a value: InterfaceError, but somebody's fault
         except Exception as error:  # the one broad except: a bug in a handler must not stop the others' messages
             await self._isolate(batch, error)
         else:
-            if outgoing:
-                await self._bus.publisher.publish_all(outgoing, timeout_s=PUBLISH_TIMEOUT_S)
             for received in batch:
                 await self._ack(received, "handled")
 
@@ -218,12 +236,16 @@ class Consumer:
             await self._settle(batch[:middle])
             await self._settle(batch[middle:])
             return
+        if isinstance(error, FrameTooLarge):  # what it has to say will never fit
+            await self._give_up(batch[0], str(error))
+            return
         log.exception("message.failed", consumer=self._label, sequence=batch[0].sequence, error=repr(error))
         await self._set_aside(batch[0], timedelta(seconds=UNEXPECTED_DELAY_S), repr(error))
 
     async def _set_aside(self, received: Received, after: timedelta, reason: str) -> None:
         log.warning("message.set_aside", consumer=self._label, sequence=received.sequence, reason=reason)
         await received.message.nak(delay=after.total_seconds())
+        received.settled = True
         metrics.consumer_messages.labels(consumer=self._label, outcome="set_aside").inc()
 
     async def _give_up(self, received: Received, reason: str) -> None:
@@ -248,6 +270,7 @@ class Consumer:
 
     async def _ack(self, received: Received, outcome: str) -> None:
         await received.message.ack()
+        received.settled = True
         metrics.consumer_messages.labels(consumer=self._label, outcome=outcome).inc()
         age = datetime.now(UTC) - received.message.metadata.timestamp
         metrics.consumer_lag.labels(consumer=self._label).set(age.total_seconds())
@@ -257,6 +280,15 @@ class Consumer:
         self._problem = f"{type(error).__name__}: {error}"
         log.warning("consumer.stalled", consumer=self._label, error=repr(error))
         return min(BACKOFF_MAX_S, max(0.2, backoff_s * 2))
+
+
+async def _return(batch: Sequence[Received]) -> None:
+    """To whoever consumes next, at once."""
+    for received in batch:
+        try:
+            await received.message.nak()
+        except nats.errors.Error as error:  # the broker will find out by itself, after `ack_wait`
+            log.warning("message.not_returned", sequence=received.sequence, error=repr(error))
 
 
 async def _give_back(subscription: JetStreamContext.PullSubscription) -> None:

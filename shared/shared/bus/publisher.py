@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
 
@@ -13,6 +14,7 @@ from shared.contracts.envelope import TRACEPARENT, Outgoing
 from shared.telemetry import metrics, tracing
 
 HEADER_RESERVE_BYTES = 4096
+RECONNECT_POLL_S = 0.05
 
 
 class PublishError(Exception):
@@ -37,8 +39,10 @@ class FrameTooLarge(ValueError):
 class Publisher:
     """Publishes on one connection; repeats of an id are stored once within the stream's duplicate window."""
 
-    def __init__(self, js: JetStreamContext, *, payload_max_bytes: int) -> None:
+    def __init__(self, connection: Client, js: JetStreamContext) -> None:
+        self._connection = connection
         self._js = js
+        payload_max_bytes = int(connection.max_payload)
         self._frame_max_bytes = payload_max_bytes - HEADER_RESERVE_BYTES
 
     async def publish(self, message: Outgoing, *, timeout_s: float) -> PubAck:
@@ -52,6 +56,7 @@ class Publisher:
         """Acknowledgements in order, all in flight at once. Raises as `publish` for the first that failed."""
         try:
             async with asyncio.timeout(timeout_s):
+                await self._until_connected()
                 futures = [await self._send(message) for message in messages]
                 return list(await asyncio.gather(*futures))
         except TimeoutError:
@@ -60,6 +65,11 @@ class Publisher:
             raise PublishRefused(str(error)) from None
         except (nats.errors.Error, OSError) as error:
             raise PublishUnknown(repr(error)) from None
+
+    async def _until_connected(self) -> None:
+        """nats-py keeps a slot for ever for each message that it could not even buffer: so none is offered then."""
+        while not self._connection.is_connected:
+            await asyncio.sleep(RECONNECT_POLL_S)
 
     async def _send(self, message: Outgoing) -> asyncio.Future[PubAck]:
         headers = {TRACEPARENT: tracing.current(), **message.headers}

@@ -5,7 +5,7 @@ import asyncio
 import nats.errors
 
 from shared.bus.connection import Bus
-from shared.bus.publisher import PublishError
+from shared.bus.publisher import FrameTooLarge, PublishError
 from shared.db import Pool, outbox
 from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
@@ -40,7 +40,7 @@ class Relay:
                 while await self._move_batch():
                     pass
                 wait_s = POLL_S
-            except (*INFRASTRUCTURE_ERRORS, PublishError, nats.errors.Error) as error:
+            except (*INFRASTRUCTURE_ERRORS, PublishError, FrameTooLarge, nats.errors.Error) as error:
                 log.warning("outbox.stalled", error=repr(error))
                 wait_s = BACKOFF_S
             if last_round:

@@ -1,5 +1,6 @@
 """Messages on the wire: headers, the raw delivery, and events as CloudEvents 1.0 (binary mode, JSON body)."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -7,7 +8,7 @@ from functools import cache
 import msgspec
 
 from shared.contracts.events import KINDS, Event, Reply
-from shared.contracts.subjects import Subjects
+from shared.contracts.subjects import UNKNOWN, Subjects
 
 MESSAGE_ID = "Nats-Msg-Id"
 TRACEPARENT = "traceparent"
@@ -80,7 +81,7 @@ def read_delivery(headers: Mapping[str, str], body: bytes, *, sequence: int) -> 
     try:
         return RawDelivery(
             source=headers[EM_SOURCE],
-            event=headers[EM_EVENT],
+            event=headers.get(EM_EVENT, ""),
             delivery=headers[EM_DELIVERY],
             sha256=headers[EM_SHA256],
             received_at=datetime.fromisoformat(headers[EM_RECEIVED]),
@@ -95,6 +96,20 @@ def read_delivery(headers: Mapping[str, str], body: bytes, *, sequence: int) -> 
         raise UnreadableMessage(f"header {missing} is missing") from None
     except ValueError as error:
         raise UnreadableMessage(str(error)) from None
+
+
+def salvage_delivery(headers: Mapping[str, str], body: bytes, *, sequence: int, stored_at: datetime) -> RawDelivery:
+    """What can be said of an unreadable message in RAW: law 2 gives it a disposition as any other."""
+    sha256 = hashlib.sha256(body).hexdigest()
+    return RawDelivery(
+        source=headers.get(EM_SOURCE, UNKNOWN),
+        event=headers.get(EM_EVENT, ""),
+        delivery=headers.get(EM_DELIVERY, f"sequence:{sequence}"),
+        sha256=sha256,
+        received_at=stored_at,
+        body=body,
+        sequence=sequence,
+    )
 
 
 def event_headers(event: Event) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""What counts as said in Slack: forms as Slack sends them, and no other bytes that Slack may have signed."""
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from approvals_svc.slack_request import Answer, Unreadable, read_click, read_command
+
+COMMAND = {
+    "token": "t",
+    "team_id": "T1",
+    "channel_id": "C1",
+    "user_id": "UANA",
+    "command": "/em",
+    "text": "approve 7 fine",
+    "trigger_id": "1.2",
+}
+CLICK = {
+    "type": "block_actions",
+    "user": {"id": "UANA", "team_id": "T1"},
+    "team": {"id": "T1"},
+    "channel": {"id": "C1"},
+    "trigger_id": "1.2",
+    "actions": [{"action_id": "approve", "value": "approve:7:1"}],
+}
+
+
+def form(**fields: str) -> bytes:
+    return urlencode(fields).encode()
+
+
+def test_command_is_a_vote_of_who_typed_it() -> None:
+    said = read_command(form(**COMMAND))
+
+    assert isinstance(said, Answer)
+    assert (said.voter.user, said.approval_id, said.verb, said.reason) == ("UANA", 7, "approve", "fine")
+
+
+def test_click_is_a_vote_on_the_revision_that_was_shown() -> None:
+    said = read_click(form(payload=json.dumps(CLICK)))
+
+    assert isinstance(said, Answer)
+    assert (said.voter.user, said.approval_id, said.revision) == ("UANA", 7, 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # An event that Slack signed, in which somebody wrote a link: read as a form it would be Ana's command.
+        b'{"type":"event_callback","event":{"text":"x?a=1&text=approve+7&user_id=UANA&channel_id=C1&trigger_id=t"}}',
+        b'{"type":"event_callback","event":{"text":"&command=%2Fem&text=approve+7&user_id=UANA&channel_id=C1'
+        b'&trigger_id=t&z="}}',
+        form(**{k: v for k, v in COMMAND.items() if k != "command"}),
+        form(**{**COMMAND, "command": "em"}),
+        form(**COMMAND) + b"&user_id=UBO",
+        form(**COMMAND) + b"&User=1",
+        b"",
+        b"\xff\xfe",
+    ],
+)
+def test_other_bytes_are_no_command(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_command(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"event_callback","text":"&payload=%7B%7D"}',
+        form(payload=json.dumps(CLICK), text="x"),
+        form(payload=json.dumps(CLICK)) + b"&payload={}",
+        form(payload="{not json"),
+        form(payload="[" * 100_000),
+        json.dumps(CLICK).encode(),
+    ],
+)
+def test_other_bytes_are_no_click(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_click(body)
