@@ -433,7 +433,7 @@ async def test_forged_click_moves_nothing(office: Office) -> None:
         "signature refused: signature",
         "signature refused: stale",
         "signature refused: timestamp",
-        "the field text comes 0 times",
+        "the field command comes 0 times",
     ]
 
 
@@ -728,7 +728,14 @@ def _trigger(click: ChatAction) -> str:
 
 
 def _command(office: Office, person: str, text: str) -> ChatCommand:
-    fields = {"team_id": "T1", "user_id": PEOPLE[person], "channel_id": "C1", "trigger_id": uuid4().hex, "text": text}
+    fields = {
+        "command": "/em",
+        "team_id": "T1",
+        "user_id": PEOPLE[person],
+        "channel_id": "C1",
+        "trigger_id": uuid4().hex,
+        "text": text,
+    }
     click = office.click(0, person, body=urlencode(fields).encode())
     return ChatCommand(**{**_fields(click), "command": "/em", "text": text})
 

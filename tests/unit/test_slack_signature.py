@@ -134,7 +134,14 @@ def click(value: str = "approve:7:1", action_id: str = "approve", **changed: obj
 
 
 def command(text: str, **changed: str) -> bytes:
-    fields = {"team_id": "T1", "user_id": "U0ANA", "channel_id": "C1", "trigger_id": "1.2.abc", "text": text}
+    fields = {
+        "command": "/em",
+        "team_id": "T1",
+        "user_id": "U0ANA",
+        "channel_id": "C1",
+        "trigger_id": "1.2.abc",
+        "text": text,
+    }
     return urlencode({**fields, **changed}).encode()
 
 
