@@ -28,6 +28,10 @@ CE_TYPE = "ce-type"
 DEAD_REASON = "Em-Dead-Reason"
 DEAD_SUBJECT = "Em-Dead-Subject"
 DEAD_CONSUMER = "Em-Dead-Consumer"
+DEAD_STREAM = "Em-Dead-Stream"  # as the contracts name it, without prefix
+DEAD_SEQUENCE = "Em-Dead-Sequence"
+DEAD_ID = "Em-Dead-Id"  # its `Nats-Msg-Id`
+DEAD_TRIES = "Em-Dead-Tries"
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
