@@ -2,8 +2,7 @@
 
 from metrics_svc.handlers import Commands, Facts
 from metrics_svc.settings import Settings
-from shared.bus import Bus, Consumer
-from shared.bus.consumer import HandlerTable
+from shared.bus import Bus, Consumer, HandlerTable
 from shared.catalog import Catalog
 from shared.contracts.events import (
     ChangeClosed,

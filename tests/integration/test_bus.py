@@ -1,95 +1,24 @@
 """The consumer loop, the relay and dead letters against real servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
-import pytest
 
 from em.embedded import embedded_nats
-from shared.bus import Bus, Consumer, PublishUnknown, Reject, Relay, Retry, open_bus
+from shared.bus import PublishUnknown, Reject, Relay, Retry, open_bus
 from shared.bus.provision import provision
 from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.events import IncidentOpened, ReleasePublished
 from shared.contracts.services import METRICS_SVC
-from shared.contracts.streams import METRICS_EVENTS
 from shared.contracts.subjects import Subjects
-from shared.db import Connection, Pool, outbox
-from shared.db.tables import INBOX, OUTBOX
+from shared.db import Connection, outbox
 from shared.settings import ServiceSettings
 from tests.waiting import until
-
-
-class Workbench:
-    """A bus, a database with inbox and outbox, and a table `effect` that handlers write to."""
-
-    def __init__(self, bus: Bus, pool: Pool) -> None:
-        self.bus = bus
-        self.pool = pool
-
-    async def publish(self, *incident_ids: str) -> None:
-        await self.bus.publisher.publish_all([self.message(i) for i in incident_ids], timeout_s=5)
-
-    def message(self, incident_id: str) -> Outgoing:
-        event = IncidentOpened(occurred_at=datetime.now(UTC), incident_id=incident_id, title="down").stamped(
-            id=f"id-{incident_id}", source="test", origin="live", received_at=None
-        )
-        return Outgoing(
-            subject=self.bus.subjects.event(event.kind), body=encode_event(event), headers=event_headers(event)
-        )
-
-    async def effects(self) -> list[str]:
-        return [row["name"] for row in await self.pool.fetch("SELECT name FROM effect ORDER BY name")]
-
-    async def dead(self) -> list[tuple[str, str]]:
-        """(message id, reason) of every dead letter."""
-        js = self.bus.js
-        stream = self.bus.subjects.stream("DEAD")
-        info = await js.stream_info(stream)
-        found = [await js.get_msg(stream, sequence) for sequence in range(1, info.state.last_seq + 1)]
-        return [((m.headers or {})["Nats-Msg-Id"], (m.headers or {})["Em-Dead-Reason"]) for m in found]
-
-    @asynccontextmanager
-    async def consuming(self, handler: Callable[..., object], **options: object) -> AsyncIterator[Consumer]:
-        consumer = Consumer(
-            bus=self.bus,
-            pool=self.pool,
-            durable=METRICS_EVENTS,
-            handlers={IncidentOpened: handler},  # type: ignore[dict-item]  # tests pass plain coroutines
-            **options,  # type: ignore[arg-type]
-        )
-        stop = asyncio.Event()
-        running = asyncio.create_task(consumer.run(stop))
-        try:
-            yield consumer
-        finally:
-            stop.set()
-            await asyncio.wait_for(running, 15)
-
-    async def idle(self) -> None:
-        await until(self._is_idle, timeout_s=20, what="the consumer did not become idle")
-
-    async def _is_idle(self) -> bool:
-        info = await self.bus.js.consumer_info(self.bus.subjects.stream("EVENTS"), METRICS_EVENTS.name)
-        return bool(info.num_pending == 0 and info.num_ack_pending == 0)
-
-
-@pytest.fixture
-async def bench(nats_url: str, database_url: str, prefix: str) -> AsyncIterator[Workbench]:
-    async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(asyncpg.create_pool(database_url, min_size=1, max_size=4))
-        for statement in (INBOX, OUTBOX, "CREATE TABLE effect (name text)"):
-            await pool.execute(statement)
-        settings = ServiceSettings(nats_url=nats_url, nats_prefix=prefix)
-        bus = await stack.enter_async_context(open_bus(settings, METRICS_SVC))
-        yield Workbench(bus, pool)
-
-
-async def record(incidents: Sequence[IncidentOpened], tx: Connection) -> None:
-    await tx.executemany("INSERT INTO effect VALUES ($1)", [(incident.incident_id,) for incident in incidents])
+from tests.workbench import DURABLE, Workbench, record
 
 
 async def test_law_3_message_delivered_again_has_no_second_effect(bench: Workbench) -> None:
@@ -120,7 +49,7 @@ async def test_rejected_message_ends_in_dead_alone(bench: Workbench) -> None:
 
     assert await bench.effects() == ["a", "c"]
     stream = bench.bus.subjects.stream("EVENTS")
-    assert await bench.dead() == [(f"{METRICS_EVENTS.name}:{stream}:2", "b is not for us")]
+    assert await bench.dead() == [(f"{DURABLE.name}:{stream}:2", "b is not for us")]
 
 
 async def test_reject_beside_a_failing_database_is_settled_once_and_the_rest_runs_again(bench: Workbench) -> None:
@@ -237,9 +166,9 @@ async def test_retry_sets_one_message_aside_and_the_rest_goes_on(bench: Workbenc
 
     await bench.publish("a", "b", "c")
     async with bench.consuming(not_yet):
-        await bench.idle()
+        await until(lambda: _has(bench, ["a", "b", "c"]), timeout_s=10, what="the retried message was not handled")
 
-    assert await bench.effects() == ["a", "b", "c"]
+    assert await bench.waiting() == []
 
 
 async def test_bug_met_by_one_message_does_not_stop_the_others(bench: Workbench) -> None:

@@ -1,7 +1,8 @@
 """The only place that knows JetStream: connection, publisher, consumer loop, relay, provisioning."""
 
 from shared.bus.connection import Bus, open_bus
-from shared.bus.consumer import Consumer, HandlerTable
+from shared.bus.consumer import Consumer
+from shared.bus.handling import HandlerTable
 from shared.bus.outcomes import Reject, Retry
 from shared.bus.publisher import PublishUnknown
 from shared.bus.relay import Relay

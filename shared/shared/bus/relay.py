@@ -1,6 +1,7 @@
 """The relay: publishes what stands in the outbox after its commit, and deletes it after the acknowledgement."""
 
 import asyncio
+import time
 
 import nats.errors
 
@@ -17,6 +18,7 @@ POLL_S = 0.25
 BATCH_MAX = 100
 PUBLISH_TIMEOUT_S = 10.0
 BACKOFF_S = 2.0
+LOOK_EVERY_S = 5.0
 
 
 class Relay:
@@ -27,6 +29,8 @@ class Relay:
         self._pool = pool
         self._service = service
         self._woken = asyncio.Event()
+        self._problem: str | None = None
+        self._looked_at = float("-inf")
 
     def wake(self) -> None:
         """Something was committed: no need to wait for the poll."""
@@ -39,14 +43,26 @@ class Relay:
             try:
                 while await self._move_batch():
                     pass
+                await self._look()
                 wait_s = POLL_S
             except (*INFRASTRUCTURE_ERRORS, PublishError, FrameTooLarge, nats.errors.Error) as error:
+                self._problem = f"{type(error).__name__}: {error}"
                 log.warning("outbox.stalled", error=repr(error))
                 wait_s = BACKOFF_S
             if last_round:
                 return
             await pause(self._woken, wait_s)
             self._woken.clear()
+
+    async def problem(self) -> str | None:
+        """For readiness: why what was committed is not published, or None."""
+        return self._problem
+
+    async def _look(self) -> None:
+        self._problem = None
+        if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = time.monotonic()
+            metrics.outbox_oldest.labels(service=self._service).set(await outbox.oldest_seconds(self._pool))
 
     async def _move_batch(self) -> bool:
         """True when there may be more."""

@@ -21,14 +21,25 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Durable(msgspec.Struct, frozen=True, kw_only=True):
-    """A durable pull consumer. `filters` are below the prefix; `new_only` starts it at the end of the stream."""
+    """A durable pull consumer. `filters` are below the prefix; `new_only` starts it at the end of the stream.
+
+    A message that is not acknowledged within `ack_wait`, nor said to be worked on, is delivered again. One that fails
+    unexpectedly gets `deliveries_max` tries alone, the first after `retry_after`, each pause twice the last.
+    """
 
     name: str
     stream: str
     filters: tuple[str, ...]
     new_only: bool = False
-    ack_wait: timedelta = timedelta(seconds=30)
+    ack_wait: timedelta = timedelta(seconds=10)
     ack_pending_max: int = 2000
+    deliveries_max: int = 5
+    retry_after: timedelta = timedelta(seconds=1)
+
+    @property
+    def label(self) -> str:
+        """`notifier:NOTIFY`: the durable's name in metrics, logs and tables."""
+        return f"{self.name}:{self.stream}"
 
 
 RAW = Stream(name="RAW", subjects=("raw.>",), max_age=timedelta(days=14), max_bytes=2048 * MIB, allow_atomic=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.contracts.envelope import Outgoing
-from shared.db import Connection
+from shared.db import Connection, Pool
 
 
 async def add(tx: Connection, messages: Sequence[Outgoing]) -> None:
@@ -35,3 +35,11 @@ async def oldest(tx: Connection, *, limit: int) -> list[Outgoing]:
 
 async def remove(tx: Connection, message_ids: Sequence[str]) -> None:
     await tx.execute("DELETE FROM outbox WHERE message_id = ANY($1::text[])", list(message_ids))
+
+
+async def oldest_seconds(tx: Connection | Pool) -> float:
+    """Age of the message that waits longest to be published; zero when none does."""
+    age: float = await tx.fetchval(
+        "SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox"
+    )
+    return age

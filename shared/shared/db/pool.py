@@ -23,8 +23,11 @@ INFRASTRUCTURE_ERRORS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
     OSError,
     TimeoutError,
 )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from shared.db import Connection
+from shared.db import Connection, Pool
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-async def add(tx: Connection, rows: Sequence[Row], *, due_in: timedelta = timedelta()) -> None:
+async def add(tx: Connection | Pool, rows: Sequence[Row], *, due_in: timedelta = timedelta()) -> None:
     """Twice equals once: what waits already is only due at the new time."""
     await tx.execute(
         """
@@ -40,7 +40,7 @@ async def add(tx: Connection, rows: Sequence[Row], *, due_in: timedelta = timede
     )
 
 
-async def take(tx: Connection, *, consumer: str, limit: int, lease: timedelta) -> list[Row]:
+async def take(tx: Connection | Pool, *, consumer: str, limit: int, lease: timedelta) -> list[Row]:
     """Rows that are due and whose subject is not paused, oldest first; nobody else gets them for the lease."""
     rows = await tx.fetch(
         """
@@ -60,11 +60,11 @@ async def take(tx: Connection, *, consumer: str, limit: int, lease: timedelta) -
     return [_row(row) for row in sorted(rows, key=lambda row: row["sequence"])]
 
 
-async def remove(tx: Connection, *, consumer: str, sequence: int) -> None:
+async def remove(tx: Connection | Pool, *, consumer: str, sequence: int) -> None:
     await tx.execute("DELETE FROM waiting WHERE consumer = $1 AND sequence = $2", consumer, sequence)
 
 
-async def delay(tx: Connection, *, consumer: str, sequence: int, due_in: timedelta) -> None:
+async def delay(tx: Connection | Pool, *, consumer: str, sequence: int, due_in: timedelta) -> None:
     """Extend a lease, or give it back early with zero."""
     await tx.execute(
         "UPDATE waiting SET due_at = now() + $3 WHERE consumer = $1 AND sequence = $2", consumer, sequence, due_in

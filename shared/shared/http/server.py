@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from shared.http import stuck
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -45,7 +46,7 @@ async def serve(app: ASGIApp, *, host: str, port: int, loops: Sequence[Loop] = (
     )
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve())
-        running = [group.create_task(_run(loop, stop)) for loop in loops]
+        running = [group.create_task(_run(loop, stop)) for loop in (stuck.run, *loops)]
         stopping = group.create_task(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         stop.set()  # also when the server ended by itself, e.g. because its port is taken

@@ -20,7 +20,12 @@ consumer_batch_duration = Histogram("em_consumer_batch_seconds", "Fetched to ack
 consumer_lag = Gauge("em_consumer_lag_seconds", "Age of the last message handled", ["consumer"])
 consumer_redelivered = Counter("em_consumer_redelivered_total", "Messages seen again", ["consumer"])
 consumer_last_success = Gauge("em_last_success_timestamp_seconds", "Last fetch that worked", ["consumer"])
+consumer_pending = Gauge("em_consumer_pending", "Messages not yet handed out to the consumer", ["consumer"])
+consumer_in_suspicion = Gauge("em_consumer_suspects", "Messages waiting to run alone", ["consumer"])
+handler_failures = Counter("em_handler_failures_total", "Handlers that failed unexpectedly", ["consumer", "error"])
+subject_paused = Gauge("em_subject_paused", "1: paused until resumed by a person", ["consumer", "subject"])
 dead_letters = Counter("em_dead_letters_total", "Messages given up", ["consumer"])
+outbox_oldest = Gauge("em_outbox_oldest_seconds", "Age of the oldest message not yet published", ["service"])
 outbox_published = Counter("em_outbox_published_total", "Messages the relay published", ["service"])
 
 dispositions = Counter("em_dispositions_total", "Deliveries by what became of them", ["disposition", "reason"])
