@@ -48,7 +48,7 @@ class Line:
         self.subjects = Subjects(prefix)
         self.servers: dict[str, Server] = {}
         self.http = httpx.AsyncClient(timeout=30)
-        self._directory = directory
+        self.directory = directory
         self._ports = dict(zip((s.name for s in SERVICES), free_ports(len(SERVICES)), strict=True))
         self._environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")},
@@ -71,15 +71,15 @@ class Line:
                 group.create_task(server.start())
 
     def log(self, service: Service) -> str:
-        return (self._directory / f"{service.name}.log").read_text()
+        return (self.directory / f"{service.name}.log").read_text()
 
     def _program(self, service: Service) -> Program:
         return Program(
             name=service.name,
             argv=(sys.executable, "-m", service.name),
             env=self._environment,
-            cwd=str(self._directory),
-            log_path=str(self._directory / f"{service.name}.log"),
+            cwd=str(self.directory),
+            log_path=str(self.directory / f"{service.name}.log"),
             ready=Ready(url=self.url(service, "/ready"), deadline_s=30),
         )
 
@@ -151,7 +151,7 @@ class Line:
             await connection.close()
 
     async def dump(
-        self, schema: str, *, without: Sequence[str] = ("inbox", "outbox", "alembic_version")
+        self, schema: str, *, without: Sequence[str] = ("inbox", "outbox", "alembic_version", "duplicate")
     ) -> dict[str, Any]:
         """Every table of a schema in key order, arrival columns aside."""
         tables = await self.fetch(

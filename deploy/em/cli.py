@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from em.commands import database, demo, logs, stack, status, token
+from em.commands import database, dead, demo, logs, reconcile, replay, stack, status, token
 from em.errors import EmError
 from em.screen import SCREEN
 
@@ -43,3 +43,6 @@ app.command()(demo.demo)
 app.command()(database.migrate)
 app.command()(database.provision)
 app.command()(token.token)
+app.command()(replay.replay)
+app.command()(reconcile.reconcile)
+app.add_typer(dead.app, name="dead")

@@ -27,12 +27,12 @@ class Screen:
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """A spinner on a terminal, one line elsewhere; `progress` prints above it."""
-        if not self.out.is_terminal:
-            self.line(what)
+        """A spinner on a terminal, one line elsewhere, beside the answer; `progress` prints above it."""
+        if not self.err.is_terminal:
+            self.err.print(escape(what))
             yield
             return
-        with self.out.status(escape(what)):
+        with self.err.status(escape(what)):
             yield
 
     def progress(self, name: str, new: str) -> None:

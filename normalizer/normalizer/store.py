@@ -1,6 +1,7 @@
 """All SQL of normalizer."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from normalizer.disposition import Disposition, Events, Ignored, label
 from shared.contracts.envelope import RawDelivery
@@ -10,7 +11,8 @@ from shared.db import Connection
 async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Disposition]]) -> list[Disposition]:
     """One row per source, delivery id and body, whichever way it came in how often; the body beside it.
 
-    Returns the dispositions of those that were not there before.
+    A row that was dead takes the new disposition: its dead letter was replayed. Places in RAW that hold a delivery
+    again are remembered. Returns the dispositions of those that were not there, or dead, before.
     """
     rows = await tx.fetch(
         """
@@ -18,11 +20,14 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
                               disposition, reason, events)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
                              $7::timestamptz[], $8::int[], $9::text[], $10::text[], $11::int[])
-        ON CONFLICT (source, delivery, sha256) DO NOTHING
+        ON CONFLICT (source, delivery, sha256) DO UPDATE
+        SET disposition = excluded.disposition, reason = excluded.reason, events = excluded.events
+        WHERE delivery.disposition = 'dead'
         RETURNING id, source, delivery, sha256
         """,
         *_columns(translated),
     )
+    await _remember_duplicates(tx, translated)
     new = {(row["source"], row["delivery"], row["sha256"]): row["id"] for row in rows}
     bodies = [
         (new.pop(key), delivery, disposition)
@@ -33,6 +38,7 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
         """
         INSERT INTO body (delivery_id, received_at, content_type, body, body_sha256)
         SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::bytea[], $5::text[])
+        ON CONFLICT DO NOTHING
         """,
         [delivery_id for delivery_id, _, _ in bodies],
         [delivery.received_at for _, delivery, _ in bodies],
@@ -41,6 +47,24 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
         [delivery.sha256 for _, delivery, _ in bodies],
     )
     return [disposition for _, _, disposition in bodies]
+
+
+async def _remember_duplicates(tx: Connection, translated: Sequence[tuple[RawDelivery, Disposition]]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO duplicate (stream_sequence, delivery_id)
+        SELECT seen.stream_sequence, delivery.id
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+             AS seen (source, delivery, sha256, stream_sequence)
+        JOIN delivery USING (source, delivery, sha256)
+        WHERE delivery.stream_sequence <> seen.stream_sequence
+        ON CONFLICT (stream_sequence) DO UPDATE SET delivery_id = excluded.delivery_id, seen_at = now()
+        """,
+        [delivery.source for delivery, _ in translated],
+        [delivery.delivery for delivery, _ in translated],
+        [delivery.sha256 for delivery, _ in translated],
+        [delivery.sequence for delivery, _ in translated],
+    )
 
 
 async def bury(tx: Connection, delivery: RawDelivery, reason: str) -> None:
@@ -86,3 +110,24 @@ async def dispositions(tx: Connection) -> list[tuple[str, str, int]]:
         "SELECT disposition, reason, count(*) AS deliveries FROM delivery GROUP BY 1, 2 ORDER BY 1, 2"
     )
     return [(row["disposition"], row["reason"], row["deliveries"]) for row in rows]
+
+
+async def missing_sequences(tx: Connection, *, first: int, last: int, since: datetime) -> list[int]:
+    """Places of RAW in [first, last] that no row accounts for; `since` is when this RAW was made (it may be a new one).
+
+    Reads that range of two indexes, whatever the archive holds.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT place FROM generate_series($1::bigint, $2::bigint) AS place
+        WHERE NOT EXISTS (
+                SELECT FROM delivery WHERE stream_sequence = place AND archived_at >= $3)
+          AND NOT EXISTS (
+                SELECT FROM duplicate WHERE stream_sequence = place AND seen_at >= $3)
+        ORDER BY place
+        """,
+        first,
+        last,
+        since,
+    )
+    return [row["place"] for row in rows]

@@ -20,6 +20,8 @@ RECONNECT_WAIT_S = 0.25
 PENDING_MAX_BYTES = 64 * 1024 * 1024
 CONNECT_ATTEMPT_TIMEOUT_S = 5
 
+OPERATOR = "operator"
+
 
 class Bus:
     """The connection, what is published on it, and whether it is there."""
@@ -56,6 +58,24 @@ async def open_bus(settings: ServiceSettings, service: Service) -> AsyncIterator
         reconnected_cb=_on_reconnected,
     )
     metrics.nats_connected.set(1)
+    try:
+        yield Bus(connection, Subjects(settings.nats_prefix))
+    finally:
+        await _close(connection)
+
+
+@asynccontextmanager
+async def open_operator(settings: ServiceSettings) -> AsyncIterator[Bus]:
+    """For commands: says at once when the broker can't be reached (nats.errors.Error or OSError)."""
+    connection = Client()
+    await connection.connect(
+        settings.nats_url.split(","),
+        name="em",
+        inbox_prefix=f"_INBOX_{OPERATOR}",
+        connect_timeout=CONNECT_ATTEMPT_TIMEOUT_S,
+        allow_reconnect=False,
+        error_cb=_on_error,
+    )
     try:
         yield Bus(connection, Subjects(settings.nats_prefix))
     finally:

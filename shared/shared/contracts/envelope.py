@@ -32,6 +32,7 @@ DEAD_STREAM = "Em-Dead-Stream"  # as the contracts name it, without prefix
 DEAD_SEQUENCE = "Em-Dead-Sequence"
 DEAD_ID = "Em-Dead-Id"  # its `Nats-Msg-Id`
 DEAD_TRIES = "Em-Dead-Tries"
+DEAD_REPLAYS = "Em-Dead-Replays"  # how often a person had it tried again
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,9 @@ dead_letters = Counter("em_dead_letters_total", "Messages given up", ["consumer"
 outbox_oldest = Gauge("em_outbox_oldest_seconds", "Age of the oldest message not yet published", ["service"])
 outbox_published = Counter("em_outbox_published_total", "Messages the relay published", ["service"])
 
+reconciler_missing = Gauge(
+    "em_reconciler_missing", "Places in RAW, acknowledged, that the archive does not account for"
+)
 dispositions = Counter("em_dispositions_total", "Deliveries by what became of them", ["disposition", "reason"])
 
 approvals_decisions = Counter("approvals_decisions_total", "Terminal transitions", ["status"])

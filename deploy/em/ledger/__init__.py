@@ -1,0 +1,1 @@
+"""What the operator looks up and puts right: dead letters, gaps, and what is sent once more."""
