@@ -9,12 +9,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from shared.bus.provision import provision
-from shared.contracts.subjects import Subjects
 from shared.db.migrate import bootstrap, migrate
 from shared.telemetry import logs, tracing
 from tests.backends import start_nats, start_postgres
 from tests.line import Line, open_line
+from tests.provisioning import provisioned
 
 TEMPLATE = "em_template"
 
@@ -83,12 +82,12 @@ async def prefix(nats_url: str) -> AsyncIterator[str]:
     import nats
 
     name = f"t{uuid4().hex[:10]}"
-    await provision(nats_url, Subjects(name), progress=_quiet)
+    await provisioned(nats_url, name)
     yield name
     connection = await nats.connect(nats_url)
     js = connection.jetstream()
     for stream in await js.streams_info():
-        if stream.config.name and stream.config.name.startswith(f"{name.upper()}_"):
+        if stream.config.name and stream.config.name.startswith((f"{name.upper()}_", f"KV_{name.upper()}_")):
             await js.delete_stream(stream.config.name)
     await connection.close()
 

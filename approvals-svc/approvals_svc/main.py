@@ -37,7 +37,7 @@ async def run(settings: Settings) -> None:
         )
         events = consumer.build(bus, pool, handlers)
         http = api.build(settings, bus=bus, pool=pool, desk=desk, events=events, relay=relay, effects=effects)
-        loops = [events.run, relay.run, effects.run, Deadlines(pool=pool, desk=desk).run]
+        loops = [bus.watch, events.run, relay.run, effects.run, Deadlines(pool=pool, desk=desk).run]
         await serve(http, host=settings.host, port=settings.approvals_svc_port, loops=loops)
 
 

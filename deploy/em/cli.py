@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from em.commands import database, dead, demo, logs, reconcile, replay, stack, status, token
+from em.commands import credentials, database, dead, demo, logs, provision, reconcile, replay, stack, status, token
 from em.errors import EmError
 from em.screen import SCREEN
 
@@ -41,8 +41,9 @@ app.command()(status.status)
 app.command()(logs.logs)
 app.command()(demo.demo)
 app.command()(database.migrate)
-app.command()(database.provision)
+app.command()(provision.provision)
 app.command()(token.token)
+app.command()(credentials.credentials)
 app.command()(replay.replay)
 app.command()(reconcile.reconcile)
 app.add_typer(dead.app, name="dead")

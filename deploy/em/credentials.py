@@ -1,12 +1,16 @@
 """Development credentials: generated once, kept in `.em/secrets.json` with mode 0600."""
 
+import os
 import secrets
 from collections.abc import Callable, Mapping
 
+import nkeys
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from em.home import Home, read_json, write_json
+from shared.contracts.rights import USERS
+from shared.contracts.services import SERVICES
 
 WEBHOOK_SECRETS = ("GITHUB_WEBHOOK_SECRET", "PAGERDUTY_WEBHOOK_SECRET", "SLACK_SIGNING_SECRET")
 JWT_KEYS = ("JWT_PRIVATE_KEY", "JWT_PUBLIC_KEY")
@@ -43,6 +47,29 @@ def password(home: Home) -> str:
     kept.setdefault("POSTGRES_PASSWORD", secrets.token_hex(16))
     write_json(home.secrets, kept)
     return kept["POSTGRES_PASSWORD"]
+
+
+def nats_seeds(home: Home) -> dict[str, str]:
+    """One nkey seed per user of the contracts."""
+    kept: dict[str, str] = read_json(home.secrets)
+    for user in USERS:
+        kept.setdefault(f"NATS_NKEY_SEED_{user.upper()}", new_seed())
+    write_json(home.secrets, kept)
+    return {user: kept[f"NATS_NKEY_SEED_{user.upper()}"] for user in USERS}
+
+
+def database_passwords(home: Home) -> dict[str, str]:
+    """One password per service with a schema, by its name."""
+    kept: dict[str, str] = read_json(home.secrets)
+    names = {service.name: f"{service.variable}_DATABASE_PASSWORD" for service in SERVICES if service.schema}
+    for name in names.values():
+        kept.setdefault(name, secrets.token_hex(16))
+    write_json(home.secrets, kept)
+    return {service: kept[name] for service, name in names.items()}
+
+
+def new_seed() -> str:
+    return str(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER).decode())
 
 
 def _is_given(name: str, environ: Mapping[str, str]) -> bool:

@@ -11,15 +11,18 @@ from em.embedded.nats import nats_program
 from em.embedded.ports import HOST
 from em.embedded.postgres import postgres_program, prepare_cluster
 from em.home import Home
+from em.nats_users import users_file
 from em.program import Plan, Program, Ready
+from shared.contracts.rights import OPERATOR
 from shared.contracts.services import SERVICES, Service
+from shared.contracts.subjects import Subjects
 
 STEP_DEADLINE_S = 180.0
 SERVICE_DEADLINE_S = 60.0
 
 # Given by the caller or made here, the commands of em need these too.
 REMEMBERED = (
-    *("NATS_URL", "NATS_PREFIX", "NATS_DURABILITY", "NATS_MONITOR_URL", "DATABASE_URL"),
+    *("NATS_URL", "NATS_PREFIX", "NATS_DURABILITY", "NATS_MONITOR_URL", "NATS_NKEY_SEED", "DATABASE_URL"),
     *("JWT_ALGORITHM", "JWT_SECRET_KEY", *credentials.JWT_KEYS, *credentials.WEBHOOK_SECRETS),
 )
 
@@ -43,6 +46,7 @@ class Ground:
 
 
 AddExtra = Callable[[Ground], Extra]
+Logins = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class Stack:
 def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add: AddExtra | None) -> Stack:
     """Finds free ports, makes credentials, and creates the database cluster at the first time."""
     ports = port_plan.choose(_port_names(environ, demo=add is not None), base=port_base, environ=environ)
-    servers, addresses = _servers(home, ports)
+    servers, addresses, logins = _servers(home, ports, Subjects(environ.get("NATS_PREFIX") or "em"))
     own = {"ENV": "development", "HOST": HOST, **addresses, **credentials.development(home, environ)}
     given = {name: value for name, value in environ.items() if value}
     environment = own | given | _service_ports(ports)
@@ -68,7 +72,7 @@ def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add:
     urls = {service.folder: f"http://{HOST}:{ports[service.folder]}" for service in SERVICES}
     urls |= {program.name: program.url for program in servers} | dict(extra.urls)
     return Stack(
-        plan=Plan(waves=_waves(home, [*servers, *extra.programs], ports, environment), ports=ports, urls=urls),
+        plan=Plan(waves=_waves(home, [*servers, *extra.programs], ports, environment, logins), ports=ports, urls=urls),
         environment={name: value for name, value in environment.items() if name in known},
     )
 
@@ -98,21 +102,38 @@ def _port_names(environ: Mapping[str, str], *, demo: bool) -> list[str]:
     return names + list(port_plan.SANDBOX_NAMES if demo else ())
 
 
-def _servers(home: Home, ports: Mapping[str, int]) -> tuple[list[Program], dict[str, str]]:
-    """The embedded servers that got a port, and the variables that lead to them."""
+def _servers(home: Home, ports: Mapping[str, int], subjects: Subjects) -> tuple[list[Program], dict[str, str], Logins]:
+    """The embedded servers that got a port, the operator's variables that lead to them, and each service's own."""
     programs: list[Program] = []
     addresses: dict[str, str] = {}
+    logins: dict[str, dict[str, str]] = {service.name: {} for service in SERVICES}
     if port_plan.NATS in ports:
         monitor_port = ports[port_plan.NATS_MONITOR]
-        program = nats_program(home.nats, port=ports[port_plan.NATS], monitor_port=monitor_port, log=home.log("nats"))
+        seeds = credentials.nats_seeds(home)
+        program = nats_program(
+            home.nats,
+            port=ports[port_plan.NATS],
+            monitor_port=monitor_port,
+            log=home.log("nats"),
+            users=users_file(seeds, subjects),
+        )
         programs.append(program)
         addresses |= {"NATS_URL": program.url, "NATS_MONITOR_URL": f"http://{HOST}:{monitor_port}"}
+        addresses["NATS_NKEY_SEED"] = seeds[OPERATOR]
+        for service in SERVICES:
+            logins[service.name]["NATS_NKEY_SEED"] = seeds[service.name]
     if port_plan.POSTGRES in ports:
         cluster = prepare_cluster(home.postgres)
         port = ports[port_plan.POSTGRES]
         programs.append(postgres_program(cluster, port=port, log=home.log("postgres")))
         addresses["DATABASE_URL"] = cluster.dsn(port)
-    return programs, addresses
+        for name, password in credentials.database_passwords(home).items():
+            logins[name][_own_url(name)] = cluster.dsn_of(name, password, port)
+    return programs, addresses, logins
+
+
+def _own_url(service: str) -> str:
+    return f"{service.upper()}_DATABASE_URL"
 
 
 def _service_ports(ports: Mapping[str, int]) -> dict[str, str]:
@@ -120,24 +141,37 @@ def _service_ports(ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def _waves(
-    home: Home, first: Sequence[Program], ports: Mapping[str, int], environment: Mapping[str, str]
+    home: Home,
+    first: Sequence[Program],
+    ports: Mapping[str, int],
+    environment: Mapping[str, str],
+    logins: Logins,
 ) -> tuple[tuple[Program, ...], ...]:
-    bootstrap = _step(home, "migrate-bootstrap", ("migrate", "--bootstrap"), environment)
+    own = {name: url for login in logins.values() for name, url in login.items() if name.endswith("_DATABASE_URL")}
+    bootstrap = _step(home, "migrate-bootstrap", ("migrate", "--bootstrap"), {**environment, **own})
     provision = _step(home, "provision", ("provision",), environment)
     migrate = _step(home, "migrate", ("migrate",), environment)
-    services = tuple(_service(home, service, ports[service.folder], environment) for service in SERVICES)
-    return tuple(first), (bootstrap, provision), (migrate,), services
+    healer = _em_program(home, "provision-watch", ("provision", "--watch"), environment)
+    # A service has its own keys, and where em made them, not the administrator's.
+    confined = {name: value for name, value in environment.items() if not (own and name == "DATABASE_URL")}
+    services = tuple(
+        _service(home, service, ports[service.folder], {**confined, **logins[service.name]}) for service in SERVICES
+    )
+    return tuple(first), (bootstrap, provision), (migrate,), (*services, healer)
 
 
 def _step(home: Home, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:
-    program = python_program(
+    return replace(_em_program(home, name, arguments, environment), once=True)
+
+
+def _em_program(home: Home, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:
+    return python_program(
         home,
         name,
         ("-m", "em", *arguments),
         environment={**environment, "EM_HOME": str(home.root)},
         ready=Ready(deadline_s=STEP_DEADLINE_S),
     )
-    return replace(program, once=True)
 
 
 def _service(home: Home, service: Service, port: int, environment: Mapping[str, str]) -> Program:

@@ -30,6 +30,7 @@ def build(settings: Settings, bus: Bus) -> ASGIApp:
     webhooks = Webhooks(
         integrations=settings.integrations,
         publisher=bus.publisher,
+        durability=bus.durability,
         subjects=bus.subjects,
         origin="demo" if settings.demo else "live",
         body_max_bytes=settings.max_payload_bytes,

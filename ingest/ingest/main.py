@@ -9,4 +9,4 @@ from shared.http.server import serve
 
 async def run(settings: Settings) -> None:
     async with open_bus(settings, INGEST) as bus:
-        await serve(api.build(settings, bus), host=settings.host, port=settings.ingest_port)
+        await serve(api.build(settings, bus), host=settings.host, port=settings.ingest_port, loops=[bus.watch])

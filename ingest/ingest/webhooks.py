@@ -15,6 +15,7 @@ from ingest.reading import Encoded, TooLarge, Unreadable, read_body
 from ingest.schemes import Evidence, Rejection
 from ingest.settings import Integration
 from ingest.source import MIB, Answer, Source
+from shared.bus.durability import Durability
 from shared.bus.publisher import Publisher, PublishError
 from shared.contracts.envelope import MESSAGE_ID, Outgoing, RawDelivery
 from shared.contracts.ids import delivery_message_id
@@ -41,6 +42,7 @@ class Webhooks:
         *,
         integrations: Mapping[str, Integration],
         publisher: Publisher,
+        durability: Durability,
         subjects: Subjects,
         origin: Origin,
         body_max_bytes: int,
@@ -49,6 +51,7 @@ class Webhooks:
     ) -> None:
         self._integrations = integrations
         self._publisher = publisher
+        self._durability = durability
         self._subjects = subjects
         self._origin = origin
         self._body_max_bytes = body_max_bytes
@@ -127,6 +130,9 @@ class Webhooks:
                 **delivery.headers(),
             },
         )
+        if problem := await self._durability.problem():
+            log.error("delivery.not_on_disk", delivery_id=delivery.delivery, error=problem)
+            return _not_on_disk(source, delivery.body)
         wait_s = max(0.1, source.publish_wait_s - (time.monotonic() - started))
         try:
             ack = await self._publisher.publish(message, timeout_s=wait_s)

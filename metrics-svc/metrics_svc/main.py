@@ -17,4 +17,4 @@ async def run(settings: Settings) -> None:
         relay = Relay(bus=bus, pool=pool, service=METRICS_SVC.folder)
         checks = {"nats": bus.problem, "database": database_check(pool), "consumer": events.problem}
         app = api.build(settings, known, pool, checks)
-        await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=[events.run, relay.run])
+        await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=[bus.watch, events.run, relay.run])

@@ -13,5 +13,5 @@ async def run(settings: Settings) -> None:
     async with open_pool(settings, NORMALIZER) as pool, open_bus(settings, NORMALIZER) as bus:
         deliveries = consumer.build(bus, pool)
         app = api.build(settings, bus, pool, deliveries)
-        loops = [deliveries.run, Reconciler(bus=bus, pool=pool).run]
+        loops = [bus.watch, deliveries.run, Reconciler(bus=bus, pool=pool).run]
         await serve(app, host=settings.host, port=settings.normalizer_port, loops=loops)

@@ -27,7 +27,7 @@ async def run(settings: Settings) -> None:
         events, asked = consumer.build(bus, pool, Handlers(rules))
         sender = Sender(pool=pool, slack=slack, catalog=rules.catalog, limits=_limits(settings))
         app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender)
-        loops = [events.run, asked.run, sender.run]
+        loops = [bus.watch, events.run, asked.run, sender.run]
         await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
 
 

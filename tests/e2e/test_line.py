@@ -8,10 +8,10 @@ from em.demo.facts import Delivery
 from em.demo.outcome import dora_of
 from em.demo.story import Story
 from em.demo.truth import expected_dora
-from shared.bus.provision import provision
 from shared.contracts.services import INGEST, METRICS_SVC, NORMALIZER
 from shared.contracts.streams import STREAMS
 from tests.e2e.conftest import Theatre
+from tests.provisioning import provisioned
 from tests.waiting import until
 
 
@@ -77,7 +77,7 @@ async def _begin_anew(theatre: Theatre) -> None:
     async with line.broker() as connection:
         for stream in STREAMS:
             await connection.jetstream().delete_stream(line.subjects.stream(stream.name))
-    await provision(line.nats_url, line.subjects, progress=lambda _: None)
+    await provisioned(line.nats_url, line.subjects.prefix)
     for schema in ("metrics", "normalizer"):
         tables = ", ".join(f"{schema}.{name}" for name in await line.dump(schema, without=("alembic_version",)))
         await line.fetch(f"TRUNCATE {tables}")

@@ -24,7 +24,6 @@ from approvals_svc import audit as chain
 from em.sandbox.gates import GithubSettings
 from em.sandbox.sender import slack_request
 from em.sandbox.server import Sandbox, sandbox
-from shared.bus.provision import provision
 from shared.contracts.envelope import encode_event, event_headers, read_event
 from shared.contracts.events import (
     ApprovalDecided,
@@ -42,10 +41,10 @@ from shared.contracts.events import (
 )
 from shared.contracts.services import APPROVALS_SVC
 from shared.contracts.streams import APPROVALS_EVENTS
-from shared.contracts.subjects import Subjects
 from shared.db.migrate import bootstrap, migrate
 from shared.http.auth import AUDIENCE, ISSUER
 from tests.line import SLACK_SECRET, Line, open_line
+from tests.provisioning import provisioned
 from tests.waiting import until
 
 APP_ID = "4711"
@@ -292,7 +291,7 @@ async def replicas(
 ) -> AsyncIterator[list[Office]]:
     """Two processes on one schema and one durable."""
     prefix = f"t{uuid4().hex[:10]}"
-    await provision(nats_url, Subjects(prefix), progress=lambda _: None)
+    await provisioned(nats_url, prefix)
     async with AsyncExitStack() as stack:
         control = await stack.enter_async_context(httpx.AsyncClient(base_url=counterparts.control_url))
         lines = [

@@ -10,13 +10,12 @@ import asyncpg
 
 from em.embedded import embedded_nats
 from shared.bus import PublishUnknown, Reject, Relay, Retry, open_bus
-from shared.bus.provision import provision
 from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.events import IncidentOpened, ReleasePublished
 from shared.contracts.services import METRICS_SVC
-from shared.contracts.subjects import Subjects
 from shared.db import Connection, outbox
 from shared.settings import ServiceSettings
+from tests.provisioning import provisioned
 from tests.waiting import until
 from tests.workbench import DURABLE, Workbench, record
 
@@ -108,7 +107,7 @@ async def test_event_too_large_for_the_broker_is_a_dead_letter_and_the_rest_is_p
 async def test_publisher_survives_an_outage_with_all_its_slots(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(embedded_nats(tmp_path))
-        await provision(server.url, Subjects("out"), progress=lambda _: None)
+        await provisioned(server.url, "out")
         settings = ServiceSettings(nats_url=server.url, nats_prefix="out")
         bus = await stack.enter_async_context(open_bus(settings, METRICS_SVC))
         body = b"x" * 500_000

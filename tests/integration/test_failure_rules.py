@@ -12,11 +12,10 @@ from pathlib import Path
 
 import asyncpg
 
-from em.embedded import NatsServer, embedded_nats, embedded_postgres
-from shared.bus.provision import provision
+from em.embedded import embedded_nats, embedded_postgres
 from shared.contracts.events import IncidentOpened
-from shared.contracts.subjects import Subjects
 from shared.db import Connection
+from tests.provisioning import provisioned
 from tests.waiting import until
 from tests.workbench import DURABLE, LABEL, Workbench, open_workbench, prepare, record
 
@@ -235,7 +234,7 @@ async def test_database_away_charges_nobody_and_nothing_is_delivered_again(
 
 async def test_broker_away_charges_nobody(database_url: str, tmp_path: Path) -> None:
     async with embedded_nats(tmp_path / "nats") as nats:
-        await provision_quietly(nats, "away")
+        await provisioned(nats.url, "away")
         async with open_workbench(nats.url, database_url, "away") as bench:
             await prepare(bench)
             async with bench.consuming(record) as consumer:
@@ -252,10 +251,6 @@ async def test_broker_away_charges_nobody(database_url: str, tmp_path: Path) -> 
                 await until(lambda: bench.has_effects(["a", "b"]), timeout_s=20, what="it did not go on")
                 await bench.idle()
             assert await bench.dead() == []
-
-
-async def provision_quietly(nats: NatsServer, prefix: str) -> None:
-    await provision(nats.url, Subjects(prefix), progress=lambda _: None)
 
 
 async def test_try_is_not_charged_when_the_process_stops_during_an_outage(bench: Workbench) -> None:

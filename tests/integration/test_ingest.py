@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from em.sandbox.sender import github_headers, pagerduty_headers, slack_click, slack_command, slack_request
-from shared.bus.provision import provision
 from shared.contracts.ids import body_delivery_id
 from shared.contracts.services import INGEST
-from shared.contracts.subjects import Subjects
 from tests.line import GITHUB_SECRET, PAGERDUTY_SECRET, SLACK_SECRET, Line, open_line
+from tests.provisioning import provisioned
 
 BODY = b'{"zen":"Keep it logically awesome.","repository":{"full_name":"acme/checkout"}}'
 
@@ -23,7 +22,7 @@ BODY = b'{"zen":"Keep it logically awesome.","repository":{"full_name":"acme/che
 @pytest.fixture(scope="module")
 async def edge(nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
     """One ingest for all tests of this file; none of them depends on what the others sent."""
-    await provision(nats_url, Subjects("edge"), progress=lambda _: None)
+    await provisioned(nats_url, "edge")
     async with open_line(
         nats_url=nats_url,
         database_url="",

@@ -1,4 +1,4 @@
-"""`em migrate` and `em provision`: prepare the database and the bus."""
+"""`em migrate`: prepare the database."""
 
 import asyncio
 import os
@@ -31,20 +31,3 @@ def migrate(
         asyncio.run(work(url, progress=SCREEN.line))
     except (OSError, InvalidDatabaseUrl, asyncpg.PostgresError) as error:
         raise EmError(f"cannot migrate: {error}", hint="check DATABASE_URL, and that PostgreSQL runs") from error
-
-
-def provision() -> None:
-    """Create or update the streams and consumers of NATS_URL."""
-    adopt_stack()
-    from nats.errors import Error as NatsError
-
-    from shared.bus.provision import ServerTooOld
-    from shared.bus.provision import provision as provision_bus
-    from shared.contracts.subjects import Subjects
-    from shared.settings import ServiceSettings, load
-
-    settings = load(ServiceSettings)
-    try:
-        asyncio.run(provision_bus(settings.nats_url, Subjects(settings.nats_prefix), progress=SCREEN.line))
-    except (OSError, NatsError, ServerTooOld) as error:
-        raise EmError(f"cannot provision: {error}", hint="check NATS_URL, and that NATS runs") from error

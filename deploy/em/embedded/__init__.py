@@ -11,16 +11,16 @@ from em.embedded.server import Server
 
 
 class NatsServer(Server):
-    """`url` and `monitor_url` stay the same through stop and start."""
+    """`url` and `monitor_url` stay the same through stop and start. `users`: see `em.nats_users`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, users: str = "") -> None:
         directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
         port, monitor_port = free_ports(2)
         self.url = f"nats://{HOST}:{port}"
         self.monitor_url = f"http://{HOST}:{monitor_port}"
         log = directory / "nats.log"
-        super().__init__(nats_program(directory, port=port, monitor_port=monitor_port, log=log))
+        super().__init__(nats_program(directory, port=port, monitor_port=monitor_port, log=log, users=users))
 
 
 class PostgresServer(Server):
@@ -35,8 +35,8 @@ class PostgresServer(Server):
 
 
 @contextlib.asynccontextmanager
-async def embedded_nats(directory: Path) -> AsyncIterator[NatsServer]:
-    async with NatsServer(directory) as server:
+async def embedded_nats(directory: Path, *, users: str = "") -> AsyncIterator[NatsServer]:
+    async with NatsServer(directory, users=users) as server:
         yield server
 
 

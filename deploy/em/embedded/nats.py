@@ -18,7 +18,7 @@ listen: "{host}:{port}"
 http: "{host}:{monitor_port}"
 max_payload: 1MB
 jetstream {{ store_dir: {store}, sync_interval: always, max_file_store: 20GB }}
-"""
+{users}"""
 
 
 def find_server() -> Path:
@@ -32,12 +32,14 @@ def find_server() -> Path:
     return Path(found)
 
 
-def nats_program(directory: Path, *, port: int, monitor_port: int, log: Path) -> Program:
-    """Writes the configuration; the streams live in `directory`/jetstream."""
+def nats_program(directory: Path, *, port: int, monitor_port: int, log: Path, users: str = "") -> Program:
+    """Writes the configuration; the streams live in `directory`/jetstream. Without `users` everybody may do all."""
     directory.mkdir(parents=True, exist_ok=True)
     configuration = directory / "nats.conf"
     configuration.write_text(
-        CONFIGURATION.format(host=HOST, port=port, monitor_port=monitor_port, store=_quoted(directory / "jetstream"))
+        CONFIGURATION.format(
+            host=HOST, port=port, monitor_port=monitor_port, store=_quoted(directory / "jetstream"), users=users
+        )
     )
     return Program(
         name="nats",

@@ -51,7 +51,11 @@ class Cluster:
         return self.directory / "data"
 
     def dsn(self, port: int) -> str:
-        return f"postgresql://{USER}:{self.password}@{HOST}:{port}/{DATABASE}"
+        """A superuser's."""
+        return self.dsn_of(USER, self.password, port)
+
+    def dsn_of(self, user: str, password: str, port: int) -> str:
+        return f"postgresql://{user}:{password}@{HOST}:{port}/{DATABASE}"
 
 
 def find_binaries() -> Path:

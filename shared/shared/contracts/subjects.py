@@ -52,6 +52,15 @@ class Subjects(msgspec.Struct, frozen=True):
         """`RAW` is `EM_RAW`."""
         return f"{self.prefix.upper()}_{name}"
 
+    @property
+    def durability_bucket(self) -> str:
+        """Key-value bucket with the proof of durability."""
+        return f"{self.prefix.upper()}_DURABILITY"
+
+    @property
+    def durability_stream(self) -> str:
+        return f"KV_{self.durability_bucket}"
+
     def pattern(self, pattern: str) -> str:
         """A filter such as `events.change.>` under the prefix; only for constants of ours."""
         return f"{self.prefix}.{pattern}"

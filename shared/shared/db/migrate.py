@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 from alembic.config import Config
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.contracts.services import SERVICES, Service
+from shared.db.pool import own_url
 from shared.db.url import normalise
 
 MIGRATION_LOCK = 7_307_199_411  # any constant; one migration run at a time in a database
@@ -28,6 +30,7 @@ async def bootstrap(admin_url: str, *, progress: Progress = print) -> None:
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         for service in _with_schema():
             await _make_role(connection, service.name)
+            await _set_password(connection, service)
             await connection.execute(
                 f"CREATE SCHEMA IF NOT EXISTS {service.schema};"
                 f"GRANT USAGE ON SCHEMA {service.schema} TO {service.name};"
@@ -48,6 +51,14 @@ async def bootstrap(admin_url: str, *, progress: Progress = print) -> None:
 async def _make_role(connection: asyncpg.Connection, name: str) -> None:
     if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", name):
         await connection.execute(f"CREATE ROLE {name} LOGIN")
+
+
+async def _set_password(connection: asyncpg.Connection, service: Service) -> None:
+    """That of the service's own URL, where there is one: who connects by it is nobody else."""
+    password = urlsplit(own_url(service)).password
+    if password:
+        literal = await connection.fetchval("SELECT quote_literal($1)", unquote(password))
+        await connection.execute(f"ALTER ROLE {service.name} PASSWORD {literal}")
 
 
 async def _make_vector(connection: asyncpg.Connection, progress: Progress) -> None:

@@ -3,12 +3,15 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
 from shared.contracts.services import Service
 from shared.db.url import normalise
 from shared.settings import DatabaseSettings
+from shared.settings.base import read_secret_file
 
 COMMAND_TIMEOUT_S = 30
 STATEMENT_TIMEOUT_MS = 20_000
@@ -40,8 +43,10 @@ async def open_pool(settings: DatabaseSettings, service: Service) -> AsyncIterat
     `<SERVICE>_DATABASE_URL` connects as that role itself; with `DATABASE_URL` alone the role is set on each
     connection, which isolates mistakes but not an attacker.
     """
+    own = own_url(service)
     pool = await asyncpg.create_pool(
-        _url(settings, service),
+        own or normalise(settings.database_url),
+        password=partial(_password, service) if own else None,
         min_size=1,
         max_size=settings.db_pool_size + settings.db_max_overflow,
         command_timeout=COMMAND_TIMEOUT_S,
@@ -65,7 +70,14 @@ def server_settings(service: Service) -> dict[str, str]:
     }
 
 
-def _url(settings: DatabaseSettings, service: Service) -> str:
+def own_url(service: Service) -> str:
+    """`<SERVICE>_DATABASE_URL`, or what the file of `<SERVICE>_DATABASE_URL_FILE` holds now; empty for neither."""
     variable = f"{service.variable}_DATABASE_URL"
-    own = os.environ.get(variable)
-    return normalise(own, variable=variable) if own else normalise(settings.database_url)
+    path = os.environ.get(f"{variable}_FILE")
+    own = os.environ.get(variable) or (read_secret_file(f"{variable}_FILE", path) if path else "")
+    return normalise(own, variable=variable) if own else ""
+
+
+def _password(service: Service) -> str:
+    """Asked for at each new connection, so that a rotated one needs no restart."""
+    return unquote(urlsplit(own_url(service)).password or "")

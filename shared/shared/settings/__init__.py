@@ -7,6 +7,7 @@ from shared.settings.base import (
     EnvironmentSettings,
     InvalidConfiguration,
     InvalidSettings,
+    OperatorSettings,
     ServiceSettings,
     load,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "EnvironmentSettings",
     "InvalidConfiguration",
     "InvalidSettings",
+    "OperatorSettings",
     "ServiceSettings",
     "load",
 ]

@@ -79,6 +79,9 @@ class ServiceSettings(EnvironmentSettings):
     )
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS with JetStream, 2.12 or newer")
+    nats_nkey_seed: SecretStr = Field(
+        SecretStr(""), description="This process's NATS user (an nkey seed, SU…); empty: connect without a user"
+    )
     nats_prefix: str = Field("em", description="Prefix of every subject; upper-cased, of every stream")
 
     auth_enabled: bool = Field(False, description="Require a token on /v1; must be true in production")
@@ -109,6 +112,17 @@ class DatabaseSettings(ServiceSettings):
     database_url: str = Field("", description="PostgreSQL; every common URL form is accepted")
     db_pool_size: int = Field(5, ge=1, description="Connections kept open")
     db_max_overflow: int = Field(5, ge=0, description="Connections opened above that under load")
+
+
+class OperatorSettings(ServiceSettings):
+    """What the commands of em read on top."""
+
+    nats_monitor_url: CommaList = Field(
+        (), description="Monitoring endpoint of each NATS server: em provision reads there whether it fsyncs"
+    )
+    nats_durability: Literal["proven", "attested"] = Field(
+        "proven", description="`attested`: your word that every server has sync_interval always, where em can't read it"
+    )
 
 
 class CatalogSettings(DatabaseSettings):

@@ -13,6 +13,7 @@ integration_enabled = Gauge("em_integration_enabled", "1: enabled and has its se
 
 nats_connected = Gauge("em_nats_connected", "1: connected to the broker")
 nats_reconnects = Counter("em_nats_reconnects_total", "Reconnections to the broker")
+nats_denials = Counter("em_nats_denials_total", "Subjects that the broker denied this user")
 nats_errors = Counter("em_nats_errors_total", "Asynchronous errors of the connection", ["error"])
 
 consumer_messages = Counter("em_consumer_messages_total", "Messages settled", ["consumer", "outcome"])
