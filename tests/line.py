@@ -50,6 +50,7 @@ class Line:
         self.http = httpx.AsyncClient(timeout=30)
         self.directory = directory
         self._ports = dict(zip((s.name for s in SERVICES), free_ports(len(SERVICES)), strict=True))
+        self._failpoints: dict[str, str] = {}
         self._environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")},
             **SECRETS,
@@ -64,6 +65,12 @@ class Line:
     def url(self, service: Service, path: str = "") -> str:
         return f"http://127.0.0.1:{self._ports[service.name]}{path}"
 
+    def arm(self, service: Service, failpoint: str) -> None:
+        """For its next start: see `shared.bus.failpoints`; empty disarms."""
+        self._failpoints[service.name] = failpoint
+        if service.name in self.servers:
+            self.servers[service.name].program = self._program(service)
+
     async def start(self, *services: Service) -> None:
         servers = [self.servers.setdefault(s.name, Server(self._program(s))) for s in services]
         async with asyncio.TaskGroup() as group:
@@ -77,7 +84,7 @@ class Line:
         return Program(
             name=service.name,
             argv=(sys.executable, "-m", service.name),
-            env=self._environment,
+            env={**self._environment, "FAILPOINT": self._failpoints.get(service.name, "")},
             cwd=str(self.directory),
             log_path=str(self.directory / f"{service.name}.log"),
             ready=Ready(url=self.url(service, "/ready"), deadline_s=30),

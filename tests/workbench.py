@@ -90,9 +90,9 @@ class Workbench:
             await asyncio.wait_for(running, 15)
 
     async def idle(self) -> None:
-        await until(self._is_idle, timeout_s=20, what="the consumer did not become idle")
+        await until(self.is_idle, timeout_s=20, what="the consumer did not become idle")
 
-    async def _is_idle(self) -> bool:
+    async def is_idle(self) -> bool:
         info = await self.bus.js.consumer_info(self.bus.subjects.stream("EVENTS"), DURABLE.name)
         return bool(info.num_pending == 0 and info.num_ack_pending == 0)
 

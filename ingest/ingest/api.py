@@ -5,7 +5,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ingest.settings import Settings
 from ingest.webhooks import PREFIX, Webhooks
 from shared.bus import Bus
-from shared.bus.publisher import HEADER_RESERVE_BYTES
 from shared.contracts.services import INGEST
 from shared.http.app import create_app
 from shared.http.requests import Requests
@@ -34,7 +33,6 @@ def build(settings: Settings, bus: Bus) -> ASGIApp:
         subjects=bus.subjects,
         origin="demo" if settings.demo else "live",
         body_max_bytes=settings.max_payload_bytes,
-        frame_body_max_bytes=bus.connection.max_payload - 2 * HEADER_RESERVE_BYTES,
         body_deadline_s=settings.body_deadline_s,
     )
     app = create_app(

@@ -46,7 +46,6 @@ class Webhooks:
         subjects: Subjects,
         origin: Origin,
         body_max_bytes: int,
-        frame_body_max_bytes: int,
         body_deadline_s: float,
     ) -> None:
         self._integrations = integrations
@@ -55,7 +54,6 @@ class Webhooks:
         self._subjects = subjects
         self._origin = origin
         self._body_max_bytes = body_max_bytes
-        self._frame_body_max_bytes = frame_body_max_bytes
         self._body_deadline_s = body_deadline_s
         self.received_at: dict[str, datetime] = {}
 
@@ -103,7 +101,7 @@ class Webhooks:
         return await self._store(source, delivery, started)
 
     def _cap(self, source: Source) -> int:
-        return min(source.body_max_bytes or self._body_max_bytes, self._frame_body_max_bytes)
+        return min(source.body_max_bytes or self._body_max_bytes, self._publisher.body_max_bytes)
 
     def _delivery(
         self, source: Source, headers: Headers, body: bytes, evidence: Evidence, now: datetime

@@ -34,6 +34,13 @@ class Server:
         self._process = self._spawn()
         await self._until_ready(self._process)
 
+    def crashed(self) -> bool:
+        """It died by itself; a new start is allowed then."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._process = None
+        return True
+
     async def stop(self) -> None:
         """As the stack stops it, killed after its deadline."""
         if not self._process:

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import nats
+import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from shared.bus import failpoints
 from shared.bus.durability import Durability
 from shared.bus.publisher import Publisher
 from shared.contracts.rights import OPERATOR
@@ -25,119 +26,190 @@ PING_INTERVAL_S = 5
 RECONNECT_WAIT_S = 0.25
 PENDING_MAX_BYTES = 64 * 1024 * 1024
 CONNECT_ATTEMPT_TIMEOUT_S = 5
+HEAD_START_S = 1.0  # what starts beside a broker that is there begins connected
 DENIAL_SHOWN_S = 60.0
+WATCH_EVERY_S = 0.5
 
 
 class InvalidNatsUser(InvalidConfiguration):
     """The broker refuses the user, or NATS_NKEY_SEED is no seed."""
 
 
+class NotConnected(nats.errors.Error):
+    def __str__(self) -> str:
+        return "nats: not connected yet"
+
+
 class ConnectionClosed(RuntimeError):
     """The client gave up for good; only a new process connects again."""
+
+
+class Link(Client):
+    """nats-py forgets what it is asked before it was connected for the first time: here that fails at once."""
+
+    begun = False
+
+    async def publish(self, *arguments: Any, **options: Any) -> Any:
+        self._require_begun()
+        return await super().publish(*arguments, **options)
+
+    async def subscribe(self, *arguments: Any, **options: Any) -> Any:
+        self._require_begun()
+        return await super().subscribe(*arguments, **options)
+
+    async def request(self, *arguments: Any, **options: Any) -> Any:
+        self._require_begun()
+        return await super().request(*arguments, **options)
+
+    def _require_begun(self) -> None:
+        if not self.begun:
+            raise NotConnected
+
+
+class Faults:
+    """What the broker tells to nobody but the connection's callbacks: a denied publisher, say, just hears nothing."""
+
+    def __init__(self, user: str, *, has_seed: bool) -> None:
+        self._user = user
+        self._variable = "NATS_NKEY_SEED" if has_seed else "NATS_NKEY_SEED (it is not set)"
+        self._last = ""
+        self._denial = ""
+        self._denied_at = float("-inf")
+        self.refused = asyncio.Event()
+        self.closed = False
+
+    @property
+    def refusal(self) -> InvalidNatsUser:
+        return InvalidNatsUser(f"NATS refuses the user {self._user}: check {self._variable}")
+
+    @property
+    def denial(self) -> str | None:
+        """Readiness tells it for a minute: a permission that is missing will be missed again."""
+        recent = time.monotonic() - self._denied_at < DENIAL_SHOWN_S
+        return f"NATS denies the user {self._user}: {self._denial}" if recent else None
+
+    async def on_error(self, error: Exception) -> None:
+        metrics.nats_errors.labels(error=type(error).__name__).inc()
+        text = str(error)
+        if "permissions violation" in text.lower():
+            metrics.nats_denials.inc()
+            self._denial, self._denied_at = text, time.monotonic()
+        elif "authorization violation" in text.lower():
+            self.refused.set()
+        if repr(error) != self._last:  # while the broker is away the same one comes four times a second
+            self._last = repr(error)
+            log.warning("nats.error", error=repr(error))
+
+    async def on_disconnected(self) -> None:
+        metrics.nats_connected.set(0)
+        log.warning("nats.disconnected")
+
+    async def on_reconnected(self) -> None:
+        self._last = ""
+        metrics.nats_connected.set(1)
+        metrics.nats_reconnects.inc()
+        log.info("nats.reconnected")
+
+    async def on_closed(self) -> None:
+        self.closed = True
 
 
 class Bus:
     """The connection, what is published on it, and whether it is there."""
 
-    def __init__(self, connection: Client, subjects: Subjects) -> None:
+    def __init__(self, connection: Client, subjects: Subjects, faults: Faults) -> None:
         self.connection = connection
         self.subjects = subjects
         self.js: JetStreamContext = connection.jetstream(timeout=CONNECT_ATTEMPT_TIMEOUT_S)
         self.publisher = Publisher(connection, self.js)
         self.durability = Durability(connection, self.js, subjects)
-        self._denial = ""
-        self._denied_at = float("-inf")
+        self._faults = faults
 
     async def problem(self) -> str | None:
         """For readiness: what is wrong, or None."""
-        if self.connection.is_closed:
+        if self._faults.closed:
             return "connection to NATS is closed"
+        if self._faults.refused.is_set():
+            return str(self._faults.refusal)
         if not self.connection.is_connected:
             return "not connected to NATS"
-        if time.monotonic() - self._denied_at < DENIAL_SHOWN_S:
-            return self._denial
-        return await self.durability.problem()
+        return self._faults.denial or await self.durability.problem()
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """A loop of every service. Raises ConnectionClosed, so that the process ends and is started again."""
-        while not await pause(stop, 1.0):
-            if self.connection.is_closed:
+        """A loop of every service. Raises what only a new process heals: InvalidNatsUser or ConnectionClosed."""
+        while not await pause(stop, WATCH_EVERY_S):
+            if self._faults.refused.is_set():
+                raise self._faults.refusal
+            if self._faults.closed:
                 raise ConnectionClosed("the connection to NATS was closed for good")
-
-    def deny(self, denial: str) -> None:
-        """A permission error reaches nobody but the connection's error callback: the publisher just hears nothing."""
-        self._denial, self._denied_at = f"NATS denies this user: {denial}", time.monotonic()
 
 
 @asynccontextmanager
 async def open_bus(settings: ServiceSettings, service: Service) -> AsyncIterator[Bus]:
-    """Waits for the broker as long as it takes: a service that starts first is merely not ready.
+    """Also while the broker is away: then the bus has a problem, and connects as soon as it can.
 
-    Raises InvalidNatsUser where the broker refuses the user.
+    Raises InvalidNatsUser where the broker refuses the user, and InvalidConfiguration for an unknown FAILPOINT.
     """
-    async with _open(settings, name=f"em-{service.folder}", user=service.name, reconnects=True) as bus:
-        metrics.nats_connected.set(1)
+    failpoints.arm(settings.failpoint)
+    async with _open(settings, name=f"em-{service.folder}", user=service.name, stays=True) as bus:
         yield bus
 
 
 @asynccontextmanager
 async def open_operator(settings: ServiceSettings) -> AsyncIterator[Bus]:
     """For commands: says at once when the broker can't be reached (nats.errors.Error or OSError)."""
-    async with _open(settings, name="em", user=OPERATOR, reconnects=False) as bus:
+    async with _open(settings, name="em", user=OPERATOR, stays=False) as bus:
         yield bus
 
 
 @asynccontextmanager
-async def _open(settings: ServiceSettings, *, name: str, user: str, reconnects: bool) -> AsyncIterator[Bus]:
-    denials: list[str] = []
-    opened: list[Bus] = []
-
-    async def on_error(error: Exception) -> None:
-        metrics.nats_errors.labels(error=type(error).__name__).inc()
-        text = str(error)
-        log.warning("nats.error", error=repr(error))
-        if "permissions violation" in text.lower():
-            metrics.nats_denials.inc()
-            for bus in opened:
-                bus.deny(text)
-        elif "authorization violation" in text.lower():
-            denials.append(text)
-
-    connection = Client()
-    connecting = asyncio.ensure_future(
-        connection.connect(
-            settings.nats_url.split(","),
-            name=name,
-            inbox_prefix=f"_INBOX_{user}",
-            connect_timeout=CONNECT_ATTEMPT_TIMEOUT_S,
-            allow_reconnect=reconnects,
-            max_reconnect_attempts=-1 if reconnects else 0,
-            reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # seconds; fractions work
-            ping_interval=PING_INTERVAL_S,
-            max_outstanding_pings=2,
-            pending_size=PENDING_MAX_BYTES,
-            error_cb=on_error,
-            disconnected_cb=_on_disconnected,
-            reconnected_cb=_on_reconnected,
-            **_credentials(settings),
-        )
-    )
-    while not connecting.done() and not denials:
-        await asyncio.wait([connecting], timeout=0.05)
-    if denials:
-        connecting.cancel()
-        variable = "NATS_NKEY_SEED" if settings.nats_nkey_seed.get_secret_value() else "NATS_NKEY_SEED (it is not set)"
-        raise InvalidNatsUser(f"NATS refuses the user {user}: check {variable}")
-    await connecting
-    bus = Bus(connection, Subjects(settings.nats_prefix))
-    opened.append(bus)
+async def _open(settings: ServiceSettings, *, name: str, user: str, stays: bool) -> AsyncIterator[Bus]:
+    faults = Faults(user, has_seed=bool(settings.nats_nkey_seed.get_secret_value()))
+    link = Link()
+    options = {
+        "servers": settings.nats_url.split(","),
+        "name": name,
+        "inbox_prefix": f"_INBOX_{user}",
+        "connect_timeout": CONNECT_ATTEMPT_TIMEOUT_S,
+        "allow_reconnect": stays,
+        "max_reconnect_attempts": -1 if stays else 0,
+        "reconnect_time_wait": RECONNECT_WAIT_S,
+        "ping_interval": PING_INTERVAL_S,
+        "max_outstanding_pings": 2,
+        "pending_size": PENDING_MAX_BYTES,
+        "error_cb": faults.on_error,
+        "disconnected_cb": faults.on_disconnected,
+        "reconnected_cb": faults.on_reconnected,
+        "closed_cb": faults.on_closed,
+        **_credentials(settings),
+    }
+    connecting = asyncio.create_task(_connect(link, options))
     try:
-        yield bus
+        await _begin(connecting, faults, within_s=HEAD_START_S if stays else None)
+        yield Bus(link, Subjects(settings.nats_prefix), faults)
     finally:
-        await _close(connection)
+        connecting.cancel()
+        await asyncio.wait([connecting])
+        await _close(link)
 
 
-def _credentials(settings: ServiceSettings) -> dict[str, Any]:
+async def _connect(link: Link, options: dict[str, Any]) -> None:
+    await link.connect(**options)
+    link.begun = True
+    metrics.nats_connected.set(1)
+
+
+async def _begin(connecting: "asyncio.Task[None]", faults: Faults, *, within_s: float | None) -> None:
+    refused = asyncio.create_task(faults.refused.wait())
+    await asyncio.wait([connecting, refused], timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    refused.cancel()
+    if faults.refused.is_set():
+        raise faults.refusal
+    if connecting.done():
+        connecting.result()
+
+
+def _credentials(settings: ServiceSettings) -> dict[str, str]:
     seed = settings.nats_nkey_seed.get_secret_value()
     if not seed:
         return {}
@@ -150,23 +222,12 @@ def _credentials(settings: ServiceSettings) -> dict[str, Any]:
     return {"nkeys_seed_str": seed}
 
 
-async def _close(connection: Client) -> None:
+async def _close(link: Link) -> None:
     """Acknowledgements are fire and forget: flush them, else the last ones are lost."""
-    if connection.is_closed:
-        return
-    try:
-        await connection.flush(timeout=2)
-    except (nats.errors.Error, OSError) as error:
-        log.warning("nats.flush_failed", error=repr(error))
-    await connection.close()
-
-
-async def _on_disconnected() -> None:
-    metrics.nats_connected.set(0)
-    log.warning("nats.disconnected")
-
-
-async def _on_reconnected() -> None:
-    metrics.nats_connected.set(1)
-    metrics.nats_reconnects.inc()
-    log.info("nats.reconnected")
+    if link.is_connected:
+        try:
+            await link.flush(timeout=2)
+        except (nats.errors.Error, OSError) as error:
+            log.warning("nats.flush_failed", error=repr(error))
+    if not link.is_closed:
+        await link.close()

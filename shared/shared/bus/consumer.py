@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from nats.js import JetStreamContext
 
+from shared.bus import failpoints
 from shared.bus.connection import Bus
 from shared.bus.faults import NOBODYS
 from shared.bus.hand import Hand
@@ -164,6 +165,7 @@ class Consumer:
 
     async def _settle(self, received: Sequence[Received], stop: asyncio.Event) -> None:
         started = time.perf_counter()
+        await failpoints.reach("batch.received")
         suspects: set[int] = set()
 
         async def settle() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from shared.bus import failpoints
 from shared.bus.faults import HandlerTimedOut
 from shared.bus.publisher import Publisher
 from shared.bus.received import Received
@@ -47,8 +48,10 @@ class Handling:
         parent = batch[0].headers.get(TRACEPARENT, "")
         with tracing.span(f"{self._consumer} handle", parent=parent):
             outgoing = await self._in_time(batch)
+        await failpoints.reach("batch.committed")
         if outgoing:
             await self._publisher.publish_all(outgoing, timeout_s=PUBLISH_TIMEOUT_S)
+        await failpoints.reach("batch.published")
 
     async def _in_time(self, batch: Sequence[Received]) -> list[Outgoing]:
         try:
@@ -66,6 +69,7 @@ class Handling:
         async with self._pool.acquire() as connection, connection.transaction():
             for handler, items in self._by_handler(await self._claim(connection, batch)).items():
                 outgoing.extend(await handler(items, connection) or ())
+            await failpoints.reach("batch.handled")
         return outgoing
 
     async def _claim(self, tx: Connection, batch: Sequence[Received]) -> list[Received]:

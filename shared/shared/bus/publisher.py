@@ -42,8 +42,16 @@ class Publisher:
     def __init__(self, connection: Client, js: JetStreamContext) -> None:
         self._connection = connection
         self._js = js
-        payload_max_bytes = int(connection.max_payload)
-        self._frame_max_bytes = payload_max_bytes - HEADER_RESERVE_BYTES
+
+    @property
+    def frame_max_bytes(self) -> int:
+        """Body and headers together; before the first connection, what servers take unless told otherwise."""
+        return int(self._connection.max_payload) - HEADER_RESERVE_BYTES
+
+    @property
+    def body_max_bytes(self) -> int:
+        """A body of this size fits with its headers."""
+        return self.frame_max_bytes - HEADER_RESERVE_BYTES
 
     async def publish(self, message: Outgoing, *, timeout_s: float) -> PubAck:
         """Raises PublishUnknown, PublishRefused or FrameTooLarge."""
@@ -74,8 +82,8 @@ class Publisher:
     async def _send(self, message: Outgoing) -> asyncio.Future[PubAck]:
         headers = {TRACEPARENT: tracing.current(), **message.headers}
         size = len(message.body) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-        if size > self._frame_max_bytes:
-            raise FrameTooLarge(f"{size} bytes with headers, the server takes {self._frame_max_bytes}")
+        if size > self.frame_max_bytes:
+            raise FrameTooLarge(f"{size} bytes with headers, the server takes {self.frame_max_bytes}")
         return await self._js.publish_async(
             message.subject, message.body, headers={name: value for name, value in headers.items() if value}
         )

@@ -5,6 +5,7 @@ import time
 
 import nats.errors
 
+from shared.bus import failpoints
 from shared.bus.connection import Bus
 from shared.bus.publisher import FrameTooLarge, PublishError
 from shared.db import Pool, outbox
@@ -71,6 +72,7 @@ class Relay:
             if not messages:
                 return False
             await self._bus.publisher.publish_all(messages, timeout_s=PUBLISH_TIMEOUT_S)
+            await failpoints.reach("outbox.published")
             await outbox.remove(connection, [message.message_id for message in messages])
         metrics.outbox_published.labels(service=self._service).inc(len(messages))
         return len(messages) == BATCH_MAX

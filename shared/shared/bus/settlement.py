@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.bus import failpoints
 from shared.bus.dead import dead_letter
 from shared.bus.faults import HandlerTimedOut, is_nobodys
 from shared.bus.handling import PUBLISH_TIMEOUT_S, Handling
@@ -158,6 +159,7 @@ class Settlement:
         """Dead letter first, then the service's own row, then the acknowledgement: each can be repeated."""
         letter = dead_letter(self._subjects, durable=self._durable, received=received, reason=reason, tries=tries)
         await self._publisher.publish(letter, timeout_s=PUBLISH_TIMEOUT_S)
+        await failpoints.reach("letter.published")
         async with self._pool.acquire() as connection, connection.transaction():
             if self._on_dead and received.item is not None:
                 await self._on_dead(received.item, reason, connection)

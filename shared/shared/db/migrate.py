@@ -1,7 +1,7 @@
 """One alembic history per schema, run by the owner under a lock; roles and schemas by the administrator before."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,12 +13,18 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.contracts.services import SERVICES, Service
-from shared.db.pool import own_url
+from shared.contracts.services import METRICS_SVC, SERVICES, Service
+from shared.db.pool import own_url, role_settings
 from shared.db.url import normalise
 
 MIGRATION_LOCK = 7_307_199_411  # any constant; one migration run at a time in a database
 GRAFANA_ROLE = "grafana"
+GRAFANA_SETTINGS = {
+    "search_path": METRICS_SVC.schema or "",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5000",
+    "idle_in_transaction_session_timeout": "5000",
+}
 
 Progress = Callable[[str], None]
 
@@ -33,24 +39,31 @@ async def bootstrap(admin_url: str, *, progress: Progress = print) -> None:
             await _set_password(connection, service)
             await connection.execute(
                 f"CREATE SCHEMA IF NOT EXISTS {service.schema};"
-                f"GRANT USAGE ON SCHEMA {service.schema} TO {service.name};"
-                f"ALTER ROLE {service.name} SET search_path = {service.schema}, extensions"
+                f"GRANT USAGE ON SCHEMA {service.schema} TO {service.name}"
             )
+            await _pin(connection, service.name, role_settings(service))
             progress(f"role {service.name}, schema {service.schema}")
         await _make_role(connection, GRAFANA_ROLE)
-        await connection.execute(
-            f"ALTER ROLE {GRAFANA_ROLE} SET default_transaction_read_only = on;"
-            f"ALTER ROLE {GRAFANA_ROLE} SET statement_timeout = '5s';"
-            "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
-        )
+        await _pin(connection, GRAFANA_ROLE, GRAFANA_SETTINGS)
+        await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         await _make_vector(connection, progress)
     finally:
         await connection.close()
 
 
 async def _make_role(connection: asyncpg.Connection, name: str) -> None:
+    """A login that is a member of no other role: what that one may, it could too."""
     if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", name):
         await connection.execute(f"CREATE ROLE {name} LOGIN")
+    for row in await connection.fetch(
+        "SELECT roleid::regrole::text AS role FROM pg_auth_members WHERE member = $1::text::regrole", name
+    ):
+        await connection.execute(f"REVOKE {row['role']} FROM {name}")
+
+
+async def _pin(connection: asyncpg.Connection, role: str, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        await connection.execute(f"ALTER ROLE {role} SET {name} = {value}")
 
 
 async def _set_password(connection: asyncpg.Connection, service: Service) -> None:

@@ -10,13 +10,18 @@ import asyncpg
 
 from shared.contracts.services import Service
 from shared.db.url import normalise
-from shared.settings import DatabaseSettings
+from shared.settings import DatabaseSettings, InvalidConfiguration
 from shared.settings.base import read_secret_file
+from shared.telemetry import logs
 
+log = logs.get(__name__)
+
+CONNECT_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 30
 STATEMENT_TIMEOUT_MS = 20_000
 LOCK_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
 # Errors that are nobody's fault: the same work succeeds when the database is back or the other one is done.
 INFRASTRUCTURE_ERRORS = (
@@ -30,40 +35,73 @@ INFRASTRUCTURE_ERRORS = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidCachedStatementError,
     asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
     OSError,
     TimeoutError,
 )
 
 
+class ForgetfulDatabase(InvalidConfiguration):
+    """The server acknowledges commits that a power cut would undo."""
+
+
 @asynccontextmanager
 async def open_pool(settings: DatabaseSettings, service: Service) -> AsyncIterator[asyncpg.Pool]:
-    """A pool that acts as the service's role in its schema.
+    """A pool that acts as the service's role in its schema; also while the database is away.
 
     `<SERVICE>_DATABASE_URL` connects as that role itself; with `DATABASE_URL` alone the role is set on each
-    connection, which isolates mistakes but not an attacker.
+    connection, which isolates mistakes but not an attacker. Raises ForgetfulDatabase, here or where a connection is
+    made later.
     """
     own = own_url(service)
     pool = await asyncpg.create_pool(
         own or normalise(settings.database_url),
         password=partial(_password, service) if own else None,
-        min_size=1,
+        min_size=0,
         max_size=settings.db_pool_size + settings.db_max_overflow,
+        timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings=server_settings(service),
+        init=_require_durability,
     )
     try:
+        await _look(pool)
         yield pool
     finally:
         await pool.close()
 
 
+async def _look(pool: asyncpg.Pool) -> None:
+    try:
+        await pool.fetchval("SELECT 1")
+    except INFRASTRUCTURE_ERRORS as error:
+        log.warning("database.away", error=repr(error))
+
+
+async def _require_durability(connection: asyncpg.Connection) -> None:
+    """PostgreSQL's part of law 1: each of these three, switched off, lost what it had acknowledged."""
+    rows = await connection.fetch(
+        "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off' ORDER BY name", DURABLE_SETTINGS
+    )
+    if rows:
+        raise ForgetfulDatabase(f"PostgreSQL runs with {', '.join(f'{row[0]}=off' for row in rows)}: switch it on")
+
+
 def server_settings(service: Service) -> dict[str, str]:
     return {
         "role": service.name,
-        "search_path": f"{service.schema},extensions",
         "application_name": f"em-{service.folder}",
         "timezone": "UTC",
+        **role_settings(service),
+    }
+
+
+def role_settings(service: Service) -> dict[str, str]:
+    """What holds for whoever connects as this role; bootstrap pins it there. Times in milliseconds."""
+    return {
+        "search_path": f"{service.schema},extensions",
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),
         "lock_timeout": str(LOCK_TIMEOUT_MS),
         "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),

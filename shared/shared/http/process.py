@@ -12,16 +12,34 @@ from shared.telemetry import logs, tracing
 
 S = TypeVar("S", bound=ServiceSettings)
 
+log = logs.get(__name__)
+
+EX_SOFTWARE = 70
 EX_CONFIG = 78
 
 
 def main(service: Service, settings_type: type[S], run: Callable[[S], Awaitable[None]]) -> None:
-    """Returns when stopped by SIGTERM. Exits 78 where settings, catalog or policy can't be used, and says why."""
+    """Returns when stopped by SIGTERM.
+
+    Exits 78 where settings, catalog, policy, a login or the database's own settings can't be used, and says why; 70
+    where only a new process can go on.
+    """
+    exit_code = 0
     try:
         _start(service, load(settings_type), run)
-    except InvalidConfiguration as error:
-        print(f"{service.folder}: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+    except* InvalidConfiguration as unusable:
+        exit_code = EX_CONFIG
+        print(f"{service.folder}: {_first(unusable)}", file=sys.stderr)
+    except* Exception as failure:
+        exit_code = exit_code or EX_SOFTWARE
+        log.critical("service.failed", error=repr(_first(failure)), exc_info=failure)
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    [first, *_] = group.exceptions
+    return _first(first) if isinstance(first, ExceptionGroup) else first
 
 
 def _start(service: Service, settings: S, run: Callable[[S], Awaitable[None]]) -> None:

@@ -84,6 +84,8 @@ class ServiceSettings(EnvironmentSettings):
     )
     nats_prefix: str = Field("em", description="Prefix of every subject; upper-cased, of every stream")
 
+    failpoint: str = Field("", description="For tests: die or stumble at a point of the bus; not in production")
+
     auth_enabled: bool = Field(False, description="Require a token on /v1; must be true in production")
     jwt_algorithm: Literal["EdDSA", "HS256"] = Field("EdDSA", description="HS256 lets every verifier mint: weaker")
     jwt_public_key: str = Field("", description="Ed25519 public key, PEM (EdDSA)")
@@ -93,6 +95,8 @@ class ServiceSettings(EnvironmentSettings):
     def _refuse(self) -> "ServiceSettings":
         if self.env == "production" and self.demo:
             raise ValueError("DEMO=true is refused when ENV=production")
+        if self.env == "production" and self.failpoint:
+            raise ValueError("FAILPOINT is refused when ENV=production")
         if self.env == "production" and not self.auth_enabled:
             raise ValueError("AUTH_ENABLED must be true when ENV=production")
         if self.auth_enabled:

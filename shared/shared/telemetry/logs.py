@@ -12,7 +12,7 @@ from structlog.typing import EventDict, WrappedLogger
 SECRET_NAME = re.compile(r"authorization|token|secret|signature|cookie|password|api_key|private_key", re.IGNORECASE)
 SECRET_SHAPE = re.compile(
     r"xox[abpr]-[\w-]+|xapp-[\w-]+|gh[po]_\w+|github_pat_\w+|AKIA\w{16}|eyJ[\w-]+\.[\w-]+\.[\w-]+|sk-[\w-]{16,}"
-    r"|whsec_[\w+/=]+|hooks\.slack\.com/services/\S+|(?<=://)[^\s:/@]+:[^\s@]+(?=@)"
+    r"|SU[A-Z2-7]{56}|whsec_[\w+/=]+|hooks\.slack\.com/services/\S+|(?<=://)[^\s:/@]+:[^\s@]+(?=@)"
 )
 LINE_MAX_CHARACTERS = 16 * 1024
 MASK = "***"
