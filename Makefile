@@ -52,7 +52,7 @@ format: $(VENV)/.dev ## Apply ruff's fixes and formatting
 	@$(BIN)/ruff format -q .
 
 .PHONY: docs
-docs: $(VENV)/.dev ## Generate docs/settings.md and .env.example from the code
+docs: $(VENV)/.dev ## Generate settings, schemas and AsyncAPI from the code; refuses breaking changes
 	@$(BIN)/python -m em.reference
 
 .PHONY: bench

@@ -1,6 +1,7 @@
-"""`make docs`: docs/settings.md and .env.example, from the settings classes and the source declarations."""
+"""`make docs`: settings from their classes and the source declarations, schemas and AsyncAPI from the contracts."""
 
 import importlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from em import schemas
 from ingest.source import Source, declared
 from shared.contracts.services import SERVICES
 from shared.settings import EnvironmentSettings
@@ -26,6 +28,19 @@ Fields = dict[str, tuple[FieldInfo, list[str]]]
 def main() -> None:
     SETTINGS.write_text(settings_page(), encoding="utf-8")
     EXAMPLE.write_text(example_file(), encoding="utf-8")
+    _write_contracts()
+
+
+def _write_contracts() -> None:
+    """Refuses a change that would break readers: a changed meaning is a new kind."""
+    new = schemas.schemas()
+    if broken := schemas.breaks(schemas.committed(schemas.SCHEMAS), new):
+        print("\n".join(broken), file=sys.stderr)
+        sys.exit("readers of the version before rely on this: keep it and add an optional field, or a new kind")
+    schemas.SCHEMAS.mkdir(parents=True, exist_ok=True)
+    for kind, schema in new.items():
+        (schemas.SCHEMAS / f"{kind}.json").write_text(schemas.text_of(schema), encoding="utf-8")
+    schemas.ASYNCAPI.write_text(schemas.asyncapi(), encoding="utf-8")
 
 
 def settings_page() -> str:
