@@ -33,7 +33,17 @@ SECRETS = {
 }
 # When rows arrived, in which order, and by which copy: the only things that may differ between two runs.
 ARRIVAL_COLUMNS = frozenset(
-    {"archived_at", "received_at", "recorded_at", "stream_sequence", "id", "delivery_id", "created_at"}
+    {
+        "archived_at",
+        "received_at",
+        "recorded_at",
+        "stream_sequence",
+        "id",
+        "delivery_id",
+        "created_at",
+        "catalog_version",
+        "loaded_at",
+    }
 )
 
 

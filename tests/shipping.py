@@ -22,6 +22,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.events.code import Commit
 from shared.db import Pool
+from shared.db.catalogs import Pinned
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = 3600.0
@@ -139,7 +140,7 @@ def story() -> list[Fact]:
 
 async def hand_over(pool: Pool, events: Sequence[Fact]) -> None:
     async with pool.acquire() as tx, tx.transaction():
-        await Facts(CATALOG).on_facts(events, tx)
+        await Facts(Pinned(CATALOG)).on_facts(events, tx)
 
 
 def one_change(number: int, hours: float, *, branch: str = "") -> list[Fact]:

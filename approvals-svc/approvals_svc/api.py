@@ -18,6 +18,7 @@ from shared.bus import Bus, Consumer, Relay
 from shared.catalog import Catalog
 from shared.contracts.services import APPROVALS_SVC
 from shared.db import Connection, Pool
+from shared.db.catalogs import Catalogs
 from shared.http.app import create_app
 from shared.http.auth import Identity, require
 from shared.http.probes import database_check
@@ -109,13 +110,24 @@ class Api:
 
 
 def build(
-    settings: Settings, *, bus: Bus, pool: Pool, desk: Desk, events: Consumer, relay: Relay, effects: Effects
+    settings: Settings,
+    *,
+    bus: Bus,
+    pool: Pool,
+    desk: Desk,
+    events: Consumer,
+    relay: Relay,
+    effects: Effects,
+    catalogs: Catalogs,
 ) -> FastAPI:
     app = create_app(
         settings,
         APPROVALS_SVC,
         checks={"nats": bus.problem, "database": database_check(pool), "consumer": events.problem},
-        details=lambda: {"integrations": _integrations(settings, desk.catalog, effects)},
+        details=lambda: {
+            "integrations": _integrations(settings, desk.catalog, effects),
+            "catalog": catalogs.status,
+        },
     )
     api = Api(pool=pool, desk=desk)
 

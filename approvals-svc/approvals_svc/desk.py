@@ -27,6 +27,7 @@ from shared.catalog import Catalog
 from shared.contracts.events import ApprovalExecuted, ApprovalRequested
 from shared.contracts.subjects import Subjects
 from shared.db import Connection
+from shared.db.catalogs import Catalogs
 from shared.telemetry import logs, metrics
 
 log = logs.get(__name__)
@@ -58,9 +59,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Desk:
-    def __init__(self, catalog: Catalog, subjects: Subjects) -> None:
-        self.catalog = catalog
+    """Who may decide is asked of the newest catalog at each vote: whoever left it no longer counts, a new one does."""
+
+    def __init__(self, catalogs: Catalogs, subjects: Subjects) -> None:
+        self._catalogs = catalogs
         self._subjects = subjects
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalogs.catalog
+
+    async def current_catalog(self, tx: Connection) -> Catalog:
+        """The newest, which stays so until the transaction ends."""
+        return (await self._catalogs.current(tx)).catalog
 
     async def open(self, tx: Connection, proposal: Proposal, *, now: datetime) -> Approval | None:
         """None: it is open already."""
@@ -76,6 +87,7 @@ class Desk:
 
     async def vote(self, tx: Connection, ballot: Ballot) -> Outcome:
         """The decision transaction of approvals.md, section 5; what is refused is audited too."""
+        await self.current_catalog(tx)
         approval = await store.lock_approval(tx, ballot.approval_id)
         if approval is None:
             return Outcome(result="unknown", detail=f"there is no approval #{ballot.approval_id}")

@@ -29,18 +29,17 @@ class NoProposal(ValueError):
 class GateRules(msgspec.Struct, frozen=True, kw_only=True):
     """What a proposal is made with."""
 
-    catalog: Catalog
     policy: Policy
     github_api_url: str
     acting_origins: frozenset[str]
 
 
-def propose(event: DeploymentRequested, gate: Gate, rules: GateRules, *, now: datetime) -> Proposal:
+def propose(event: DeploymentRequested, gate: Gate, rules: GateRules, catalog: Catalog, *, now: datetime) -> Proposal:
     """Raises NoProposal: for what must not act any more (law 9), and for what can't be answered safely."""
     if event.origin not in rules.acting_origins:
         raise NoProposal(f"origin {event.origin} does not act")
     _check_reference(event, gate, rules.github_api_url)
-    subject = _subject(event, gate, rules.catalog)
+    subject = _subject(event, gate, catalog)
     if not subject.requesters:
         raise NoProposal("nobody is named as requester, so nobody can be excluded")
     requirement = decide_policy(rules.policy, Facts(action=DEPLOY, environment=subject.environment))

@@ -47,12 +47,13 @@ class Handlers:
 
     async def on_gate_requested(self, requests: Sequence[DeploymentRequested], tx: Connection) -> None:
         """A deployment without a gate asks nobody."""
+        catalog = await self._desk.current_catalog(tx)
         now = await store.clock(tx)
         for request in requests:
             if request.gate is None:
                 continue
             try:
-                proposal = propose(request, request.gate, self._rules, now=now)
+                proposal = propose(request, request.gate, self._rules, catalog, now=now)
             except NoProposal as reason:
                 await self._hold(tx, request, f"{request.repository} to {request.environment}", str(reason))
             else:

@@ -8,11 +8,10 @@ from approvals_svc.gates import GateRules
 from approvals_svc.github import App, Github, open_client
 from approvals_svc.handlers import Handlers
 from approvals_svc.settings import Settings
-from shared import catalog as catalogs
 from shared.bus import Relay, open_bus
-from shared.catalog import Catalog
 from shared.contracts.services import APPROVALS_SVC
 from shared.contracts.vocabulary import acting_origins
+from shared.db.catalogs import Catalogs
 from shared.db.pool import open_pool
 from shared.http.server import serve
 from shared.telemetry import logs
@@ -21,14 +20,14 @@ log = logs.get(__name__)
 
 
 async def run(settings: Settings) -> None:
-    catalog = catalogs.load(settings.catalog_path)
-    rules = _rules(settings, catalog)
     async with (
         open_pool(settings, APPROVALS_SVC) as pool,
         open_bus(settings, APPROVALS_SVC) as bus,
         open_client() as client,
     ):
-        desk = Desk(catalog, bus.subjects)
+        catalogs = Catalogs(pool, settings.catalog_path)
+        rules = _rules(settings, catalogs)
+        desk = Desk(catalogs, bus.subjects)
         app = _app(settings)
         effects = Effects(pool=pool, desk=desk, github=Github(app, client) if app else None)
         relay = Relay(bus=bus, pool=pool, service=APPROVALS_SVC.name)
@@ -36,20 +35,21 @@ async def run(settings: Settings) -> None:
             desk=desk, subjects=bus.subjects, rules=rules, slack_signing_secrets=settings.slack_signing_secrets
         )
         events = consumer.build(bus, pool, handlers)
-        http = api.build(settings, bus=bus, pool=pool, desk=desk, events=events, relay=relay, effects=effects)
-        loops = [bus.watch, events.run, relay.run, effects.run, Deadlines(pool=pool, desk=desk).run]
+        http = api.build(
+            settings, bus=bus, pool=pool, desk=desk, events=events, relay=relay, effects=effects, catalogs=catalogs
+        )
+        loops = [bus.watch, catalogs.watch, events.run, relay.run, effects.run, Deadlines(pool=pool, desk=desk).run]
         await serve(http, host=settings.host, port=settings.approvals_svc_port, loops=loops)
 
 
-def _rules(settings: Settings, catalog: Catalog) -> GateRules:
+def _rules(settings: Settings, catalogs: Catalogs) -> GateRules:
     """Raises InvalidPolicy: a policy that can't be read must not become one that asks for less."""
-    policy = policy_file.load(settings.policy_path, catalog)
+    policy = policy_file.load(settings.policy_path, catalogs.catalog)
     if settings.policy_path is None:
         log.warning("policy.absent", variable="POLICY_PATH", holds="one person who didn't ask must agree")
     if not settings.slack_signing_secrets:
         log.warning("slack.no_secret", variable="SLACK_SIGNING_SECRET", holds="no click votes")
     return GateRules(
-        catalog=catalog,
         policy=policy,
         github_api_url=settings.github_api_url,
         acting_origins=acting_origins(demo=settings.demo),

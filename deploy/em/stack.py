@@ -1,7 +1,7 @@
 """What the stack consists of: NATS, PostgreSQL, the steps that prepare them, the five services."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Extra:
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What an extra may build on. `environment`: what the services would get without it."""
+    """What an extra may build on. `environment`: what the services would get without it, logins apart."""
 
     home: Home
     ports: Mapping[str, int]
@@ -63,8 +63,8 @@ def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add:
     servers, addresses, logins = _servers(home, ports, Subjects(environ.get("NATS_PREFIX") or "em"))
     own = {"ENV": "development", "HOST": HOST, **addresses, **credentials.development(home, environ)}
     given = {name: value for name, value in environ.items() if value}
-    environment = own | given | _service_ports(ports)
-    extra = add(Ground(home=home, ports=ports, environment=environment)) if add else Extra()
+    environment = own | given | addresses | _service_ports(ports)
+    extra = add(Ground(home=home, ports=ports, environment=_of_extra(environment))) if add else Extra()
     for name in extra.environment:
         environment.pop(f"{name}_FILE", None)
     environment |= extra.environment
@@ -152,12 +152,28 @@ def _waves(
     provision = _step(home, "provision", ("provision",), environment)
     migrate = _step(home, "migrate", ("migrate",), environment)
     healer = _em_program(home, "provision-watch", ("provision", "--watch"), environment)
-    # A service has its own keys, and where em made them, not the administrator's.
-    confined = {name: value for name, value in environment.items() if not (own and name == "DATABASE_URL")}
     services = tuple(
-        _service(home, service, ports[service.folder], {**confined, **logins[service.name]}) for service in SERVICES
+        _service(home, service, ports[service.folder], _of_service(service, {**environment, **logins[service.name]}))
+        for service in SERVICES
     )
     return tuple(first), (bootstrap, provision), (migrate,), (*services, healer)
+
+
+def _of_service(service: Service, environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what is the operator's or another service's alone. Who has a login doesn't get the administrator's."""
+    own = _own_url(service.name)
+    needs_shared = service.schema and not any(name in environment for name in (own, f"{own}_FILE"))
+    foreign = {_own_url(other.name) for other in SERVICES if other is not service}
+    return _without(environment, {"JWT_PRIVATE_KEY", *foreign, *(() if needs_shared else ("DATABASE_URL",))})
+
+
+def _of_extra(environment: Mapping[str, str]) -> dict[str, str]:
+    logins = {_own_url(service.name) for service in SERVICES}
+    return _without(environment, {"JWT_PRIVATE_KEY", "NATS_NKEY_SEED", "DATABASE_URL", *logins})
+
+
+def _without(environment: Mapping[str, str], withheld: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.removesuffix("_FILE") not in withheld}
 
 
 def _step(home: Home, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:

@@ -16,6 +16,7 @@ from metrics_svc.window import InvalidParameter, between, last_days, read_days
 from shared.catalog import Catalog
 from shared.contracts.services import METRICS_SVC
 from shared.db import Connection, Pool
+from shared.db.catalogs import CurrentCatalog
 from shared.http import problems
 from shared.http.app import create_app
 from shared.http.auth import Identity, require
@@ -37,22 +38,22 @@ ALIASES = {
 ServiceNames = Annotated[list[str] | None, Query(description="Repeat it for several; all without it")]
 
 
-def build(settings: Settings, catalog: Catalog, pool: Pool, checks: Mapping[str, Check]) -> FastAPI:
-    app = create_app(settings, METRICS_SVC, checks=checks)
+def build(settings: Settings, catalogs: CurrentCatalog, pool: Pool, checks: Mapping[str, Check]) -> FastAPI:
+    app = create_app(settings, METRICS_SVC, checks=checks, details=lambda: {"catalog": catalogs.status})
 
     @app.exception_handler(InvalidParameter)
     async def _invalid(_: Request, error: InvalidParameter) -> Response:
         content = problems.body(400, "invalid-parameter", str(error), parameter=error.name)
         return Response(content, 400, media_type=problems.MEDIA_TYPE)
 
-    _add_dora(app, settings, catalog, pool)
-    _add_aliases(app, settings, catalog, pool)
+    _add_dora(app, settings, catalogs, pool)
+    _add_aliases(app, settings, catalogs, pool)
     if settings.demo and settings.demo_page_path:
         _add_demo_page(app, settings.demo_page_path)
     return app
 
 
-def _add_dora(app: FastAPI, settings: Settings, catalog: Catalog, pool: Pool) -> None:
+def _add_dora(app: FastAPI, settings: Settings, catalogs: CurrentCatalog, pool: Pool) -> None:
     @app.get("/v1/dora")
     async def dora_metrics(
         request: Request,
@@ -66,7 +67,7 @@ def _add_dora(app: FastAPI, settings: Settings, catalog: Catalog, pool: Pool) ->
         _check_parameters(request, once=("environment", "from", "to"), repeated=("service",))
         async with pool.acquire() as connection:
             window = between(start, end, await reading.now(connection))
-            names = await _services(connection, catalog, service)
+            names = await _services(connection, catalogs.catalog, service)
             delivery = await reading.delivery(connection, names, window, environment=environment)
         answer = DoraAnswer(
             definition=dora.DEFINITION,
@@ -74,12 +75,12 @@ def _add_dora(app: FastAPI, settings: Settings, catalog: Catalog, pool: Pool) ->
             end=window.end,
             environment=environment,
             incidents_without_service=delivery.incidents_without_service,
-            services=[service_answer(name, catalog.team_of(name), delivery, window) for name in names],
+            services=[service_answer(name, catalogs.catalog.team_of(name), delivery, window) for name in names],
         )
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-def _add_aliases(app: FastAPI, settings: Settings, catalog: Catalog, pool: Pool) -> None:
+def _add_aliases(app: FastAPI, settings: Settings, catalogs: CurrentCatalog, pool: Pool) -> None:
     @app.get("/v1/metrics/dora/{metric}")
     async def dora_metric(
         request: Request,
@@ -96,7 +97,7 @@ def _add_aliases(app: FastAPI, settings: Settings, catalog: Catalog, pool: Pool)
         length = read_days(days)
         async with pool.acquire() as connection:
             window = last_days(length, await reading.now(connection))
-            names = await _services(connection, catalog, service)
+            names = await _services(connection, catalogs.catalog, service)
             delivery = await reading.delivery(connection, names, window)
         measured = {n: dora.measure(delivery.of(n), window)[name] for n in names}
         answer = MetricAnswer(

@@ -3,7 +3,6 @@
 from metrics_svc.handlers import Commands, Facts
 from metrics_svc.settings import Settings
 from shared.bus import Bus, Consumer, HandlerTable
-from shared.catalog import Catalog
 from shared.contracts.events import (
     ChangeClosed,
     ChangeMerged,
@@ -24,11 +23,12 @@ from shared.contracts.events import (
 )
 from shared.contracts.streams import METRICS_EVENTS
 from shared.db import Pool
+from shared.db.catalogs import Catalogs
 
 
-def build(settings: Settings, catalog: Catalog, bus: Bus, pool: Pool) -> Consumer:
-    facts = Facts(catalog)
-    commands = Commands(catalog, bus.subjects, acts_on_demo=settings.demo)
+def build(settings: Settings, catalogs: Catalogs, bus: Bus, pool: Pool) -> Consumer:
+    facts = Facts(catalogs)
+    commands = Commands(catalogs, bus.subjects, acts_on_demo=settings.demo)
     return Consumer(bus=bus, pool=pool, durable=METRICS_EVENTS, handlers=table(facts, commands))
 
 

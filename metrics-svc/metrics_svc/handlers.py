@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from metrics_svc import dora, facts, wording
 from metrics_svc.derivation import Touched, derive
 from metrics_svc.facts import Fact
+from metrics_svc.meaning import service_of_deployment, service_of_incident
 from metrics_svc.store import facts as fact_store
 from metrics_svc.store import reading
-from metrics_svc.store.facts import StoredDeployment, StoredIncident
 from metrics_svc.store.links import services_of_incidents
 from metrics_svc.window import InvalidParameter, last_days
 from shared.catalog import Catalog
@@ -20,6 +20,7 @@ from shared.contracts.services import METRICS_SVC
 from shared.contracts.subjects import Subjects
 from shared.contracts.vocabulary import acting_origins
 from shared.db import Connection, locks, outbox
+from shared.db.catalogs import CurrentCatalog
 
 COMMAND_FRESH = timedelta(seconds=60)
 
@@ -27,12 +28,13 @@ COMMAND_FRESH = timedelta(seconds=60)
 class Facts:
     """Changes, commits, deployments and incidents."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalogs: CurrentCatalog) -> None:
+        self._catalogs = catalogs
 
     async def on_facts(self, events: Sequence[Fact], tx: Connection) -> None:
         """Facts first, then the locks of all touched services, then what follows: whoever is second sees the first."""
-        touched = await self._record(tx, events)
+        version = await self._catalogs.current(tx)
+        touched = await self._record(tx, events, version.catalog)
         services = {
             *touched.repositories.values(),
             *(service for service in touched.incidents.values() if service),
@@ -41,7 +43,7 @@ class Facts:
         await locks.lock(tx, "service", services)
         await derive(tx, touched)
 
-    async def _record(self, tx: Connection, events: Sequence[Fact]) -> Touched:
+    async def _record(self, tx: Connection, events: Sequence[Fact], catalog: Catalog) -> Touched:
         changes, commits = facts.changes(events), facts.commits(events)
         deployments, incidents = facts.deployments(events), facts.incidents(events)
         if changes:
@@ -54,29 +56,20 @@ class Facts:
             await fact_store.record_transitions(tx, transitions)
         repositories = sorted({str(row["repository"]) for row in (*changes, *commits, *deployments)})
         return Touched(
-            repositories={name: self._catalog.service_of_repository(name) for name in repositories},
+            repositories={name: catalog.service_of_repository(name) for name in repositories},
             changes=sorted({str(row["id"]) for row in changes}),
             landed=facts.landed(events),
             pushed=facts.pushed(events),
-            deployments={d.id: self._service_of_deployment(d) for d in stored_deployments},
-            incidents={i.id: self._service_of_incident(i) for i in stored_incidents},
+            deployments={d.id: service_of_deployment(d, catalog) for d in stored_deployments},
+            incidents={i.id: service_of_incident(i, catalog) for i in stored_incidents},
         )
-
-    def _service_of_deployment(self, deployment: StoredDeployment) -> str | None:
-        """None: it did not succeed (yet), or not in production."""
-        service = self._catalog.service_of_repository(deployment.repository)
-        succeeded = deployment.outcome == "succeeded"
-        return service if succeeded and self._catalog.is_production(service, deployment.environment) else None
-
-    def _service_of_incident(self, incident: StoredIncident) -> str | None:
-        return self._catalog.service_of_incident(incident.source, incident.service_id, incident.service_name)
 
 
 class Commands:
     """What people ask in chat."""
 
-    def __init__(self, catalog: Catalog, subjects: Subjects, *, acts_on_demo: bool) -> None:
-        self._catalog = catalog
+    def __init__(self, catalogs: CurrentCatalog, subjects: Subjects, *, acts_on_demo: bool) -> None:
+        self._catalogs = catalogs
         self._subjects = subjects
         self._acting = acting_origins(demo=acts_on_demo)
 
@@ -112,7 +105,7 @@ class Commands:
         except InvalidParameter as invalid:
             return str(invalid)
         window = last_days(days, now)
-        services = await reading.services(tx, self._catalog)
+        services = await reading.services(tx, (await self._catalogs.current(tx)).catalog)
         if wanted and wanted not in services:
             return wording.unknown_service(wanted, services)
         asked = [wanted] if wanted else services

@@ -1,20 +1,22 @@
 """Builds metrics-svc: the only place that makes its connections."""
 
 from metrics_svc import api, consumer
+from metrics_svc.recompute import recompute
 from metrics_svc.settings import Settings
-from shared import catalog
 from shared.bus import Relay, open_bus
 from shared.contracts.services import METRICS_SVC
+from shared.db.catalogs import Catalogs
 from shared.db.pool import open_pool
 from shared.http.probes import database_check
 from shared.http.server import serve
 
 
 async def run(settings: Settings) -> None:
-    known = catalog.load(settings.catalog_path)
     async with open_pool(settings, METRICS_SVC) as pool, open_bus(settings, METRICS_SVC) as bus:
-        events = consumer.build(settings, known, bus, pool)
+        catalogs = Catalogs(pool, settings.catalog_path, recompute=recompute)
+        events = consumer.build(settings, catalogs, bus, pool)
         relay = Relay(bus=bus, pool=pool, service=METRICS_SVC.folder)
         checks = {"nats": bus.problem, "database": database_check(pool), "consumer": events.problem}
-        app = api.build(settings, known, pool, checks)
-        await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=[bus.watch, events.run, relay.run])
+        app = api.build(settings, catalogs, pool, checks)
+        loops = [bus.watch, catalogs.watch, events.run, relay.run]
+        await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=loops)

@@ -12,6 +12,7 @@ from notifier.store import MessageState
 from shared.bus import Bus, Consumer
 from shared.contracts.services import NOTIFIER
 from shared.db import Pool
+from shared.db.catalogs import Catalogs
 from shared.http.app import create_app
 from shared.http.auth import Identity, require
 from shared.http.probes import database_check
@@ -21,7 +22,16 @@ PAGE_MAX = 200
 Json = dict[str, Any]
 
 
-def build(settings: Settings, *, bus: Bus, pool: Pool, events: Consumer, asked: Consumer, sender: Sender) -> FastAPI:
+def build(
+    settings: Settings,
+    *,
+    bus: Bus,
+    pool: Pool,
+    events: Consumer,
+    asked: Consumer,
+    sender: Sender,
+    catalogs: Catalogs,
+) -> FastAPI:
     app = create_app(
         settings,
         NOTIFIER,
@@ -32,7 +42,7 @@ def build(settings: Settings, *, bus: Bus, pool: Pool, events: Consumer, asked: 
             "notify": asked.problem,
             "slack": sender.problem,
         },
-        details=lambda: {"integrations": {"slack": sender.status}},
+        details=lambda: {"integrations": {"slack": sender.status}, "catalog": catalogs.status},
     )
 
     @app.get("/v1/notifications")

@@ -15,6 +15,7 @@ from shared.contracts.commands import owned_by
 from shared.contracts.events import ChatCommand, Event, Reply
 from shared.contracts.services import NOTIFIER
 from shared.db import Connection, locks
+from shared.db.catalogs import CurrentCatalog
 from shared.telemetry import metrics
 
 COMMAND_FRESH_FOR = timedelta(seconds=60)  # whoever typed it has gone on (design section 5)
@@ -28,7 +29,7 @@ Held = tuple[str, Event, HeldReason]
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator decided."""
 
-    catalog: Catalog
+    catalogs: CurrentCatalog
     acting: Acting
     default_channel: str
 
@@ -57,20 +58,23 @@ class Handlers:
         self._rules = rules
 
     async def on_thing(self, events: Sequence[ThingEvent], tx: Connection) -> None:
+        catalog = (await self._rules.catalogs.current(tx)).catalog
         by_key: dict[str, list[ThingEvent]] = {}
         for event in events:
-            if concerns_people(event, self._rules.catalog):
+            if concerns_people(event, catalog):
                 by_key.setdefault(key(event), []).append(event)
         if not by_key:
             return
         await locks.lock(tx, "thing", by_key)
         known, now = await store.things(tx, by_key), await store.database_time(tx)
-        outcomes = [self._outcome(k, known.get(k, Thing(content={})), by_key[k], now) for k in sorted(by_key)]
+        outcomes = [self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, now) for k in sorted(by_key)]
         await _write(tx, outcomes)
 
-    def _outcome(self, thing_key: str, thing: Thing, events: Sequence[ThingEvent], now: datetime) -> _Outcome:
+    def _outcome(
+        self, thing_key: str, thing: Thing, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
+    ) -> _Outcome:
         absorbed = absorb(thing, events, acting=self._rules.acting, now=now)
-        channel = channel_of(absorbed.content, self._rules.catalog, default=self._rules.default_channel)
+        channel = channel_of(absorbed.content, catalog, default=self._rules.default_channel)
         return _Outcome(
             key=thing_key,
             kind=kind_of_thing(events[0]),

@@ -9,31 +9,31 @@ from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.settlement import Limits
 from notifier.slack import open_slack
-from shared import catalog as catalogs
 from shared.bus import open_bus
 from shared.contracts.services import NOTIFIER
 from shared.contracts.vocabulary import acting_origins
+from shared.db.catalogs import Catalogs
 from shared.db.pool import open_pool
 from shared.http.server import serve
 
 
 async def run(settings: Settings) -> None:
-    rules = _rules(settings)
     async with (
         open_pool(settings, NOTIFIER) as pool,
         open_bus(settings, NOTIFIER) as bus,
         open_slack(settings) as slack,
     ):
-        events, asked = consumer.build(bus, pool, Handlers(rules))
-        sender = Sender(pool=pool, slack=slack, catalog=rules.catalog, limits=_limits(settings))
-        app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender)
-        loops = [bus.watch, events.run, asked.run, sender.run]
+        catalogs = Catalogs(pool, settings.catalog_path)
+        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs)))
+        sender = Sender(pool=pool, slack=slack, catalogs=catalogs, limits=_limits(settings))
+        app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender, catalogs=catalogs)
+        loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run]
         await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
 
 
-def _rules(settings: Settings) -> Rules:
+def _rules(settings: Settings, catalogs: Catalogs) -> Rules:
     return Rules(
-        catalog=catalogs.load(settings.catalog_path),
+        catalogs=catalogs,
         acting=Acting(
             origins=acting_origins(demo=settings.demo),
             fresh_for=timedelta(seconds=settings.fresh_for_s),

@@ -12,10 +12,10 @@ from notifier.living import decode
 from notifier.render import Message, render, without_blocks
 from notifier.settlement import Limits, Settlement, Trial, failed, not_found, succeeded, whisper_failed
 from notifier.slack import Posted, Slack, SlackFailed
-from shared.catalog import Catalog
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import NOTIFIER
 from shared.db import Pool
+from shared.db.catalogs import Catalogs
 from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.telemetry import logs, metrics
@@ -41,10 +41,10 @@ class Unreadable(Exception):
 class Sender:
     """One per process; several share the rows by skipping those that another holds. `slack` None: dry run."""
 
-    def __init__(self, *, pool: Pool, slack: Slack | None, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, *, pool: Pool, slack: Slack | None, catalogs: Catalogs, limits: Limits) -> None:
         self._pool = pool
         self._slack = slack
-        self._catalog = catalog
+        self._catalogs = catalogs
         self._limits = limits
         self._lease = timedelta(seconds=limits.timeout_s + LEASE_MARGIN_S)
         self._stopped_by = ""
@@ -154,7 +154,7 @@ class Sender:
 
     def _render(self, call: store.Call) -> Message:
         try:
-            message = render(card(decode(call.content), self._catalog))
+            message = render(card(decode(call.content), self._catalogs.catalog))
         except (msgspec.DecodeError, NothingKnown) as error:
             raise Unreadable(f"the stored content can't be shown: {error}") from None
         return without_blocks(message) if call.text_only else message

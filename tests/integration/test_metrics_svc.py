@@ -28,6 +28,7 @@ from shared.contracts.events import (
 from shared.contracts.services import METRICS_SVC
 from shared.contracts.subjects import Subjects
 from shared.db import Pool, outbox
+from shared.db.catalogs import Pinned
 from shared.db.pool import open_pool
 from tests.line import Line
 from tests.shipping import CATALOG, HOUR, START, at, change, deployed, hand_over, merged, one_change, pushed, story
@@ -44,7 +45,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def client(pool: Pool, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = api.build(Settings(**settings), CATALOG, pool, checks={})
+    app = api.build(Settings(**settings), Pinned(CATALOG), pool, checks={})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://metrics") as opened:
         yield opened
 
@@ -367,7 +368,7 @@ def asked(text: str, *, origin: str = "live", age_s: float = 0) -> ChatCommand:
 
 async def answers_to(pool: Pool, *events: ChatCommand, acts_on_demo: bool = False) -> list[Reply]:
     """All replies that stand in the outbox after these commands."""
-    commands = Commands(CATALOG, Subjects("em"), acts_on_demo=acts_on_demo)
+    commands = Commands(Pinned(CATALOG), Subjects("em"), acts_on_demo=acts_on_demo)
     async with pool.acquire() as tx, tx.transaction():
         await commands.on_command(events, tx)
         messages: list[Outgoing] = await outbox.oldest(tx, limit=10)

@@ -18,6 +18,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.services import METRICS_SVC
 from shared.db import Connection, Pool
+from shared.db.catalogs import Pinned
 from shared.db.pool import open_pool
 from tests.shipping import (
     CATALOG,
@@ -79,7 +80,7 @@ def parts(events: Sequence[Fact], chance: random.Random) -> list[list[Fact]]:
 
 async def tables_after(pool: Pool, batches: Sequence[Sequence[Fact]]) -> dict[str, list[str]]:
     """What the tables hold after these batches; then everything is taken back."""
-    facts = Facts(CATALOG)
+    facts = Facts(Pinned(CATALOG))
     async with pool.acquire() as tx:
         undone = tx.transaction()
         await undone.start()
@@ -220,7 +221,7 @@ async def in_the_same_moment(pool: Pool, halves: Sequence[Sequence[Fact]]) -> No
     async def half(events: Sequence[Fact]) -> None:
         async with pool.acquire() as tx, tx.transaction():
             await ready.wait()
-            await Facts(CATALOG).on_facts(events, tx)
+            await Facts(Pinned(CATALOG)).on_facts(events, tx)
             await asyncio.sleep(0.005)
 
     await asyncio.gather(*(half(events) for events in halves))
@@ -249,11 +250,11 @@ async def cost_of_late_events(pool: Pool, days: int) -> tuple[int, int]:
         undone = tx.transaction()
         await undone.start()
         await tx.execute("SET LOCAL enable_seqscan = off")
-        await Facts(CATALOG).on_facts(history(days), tx)
+        await Facts(Pinned(CATALOG)).on_facts(history(days), tx)
         statements: list[object] = []
         before = await rows_read(tx)
         with tx.query_logger(statements.append):
-            await Facts(CATALOG).on_facts(late, tx)
+            await Facts(Pinned(CATALOG)).on_facts(late, tx)
         rows = await rows_read(tx) - before
         await undone.rollback()
     return len(statements), rows

@@ -183,10 +183,15 @@ async def test_law_5_S16_login_is_denied_every_foreign_schema(database_url: str,
             for table in (row["tablename"] for row in tables):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await connection.fetch(f"SELECT * FROM {other.schema}.{table}")
+                for statement in (
+                    f"DELETE FROM {other.schema}.{table}",
+                    f"INSERT INTO {other.schema}.{table} DEFAULT VALUES",
+                ):
+                    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                        await connection.execute(statement)
+            for statement in (f"SET ROLE {other.name}", f"CREATE TABLE {other.schema}.mine ()"):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                    await connection.execute(f"DELETE FROM {other.schema}.{table}")
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute(f"SET ROLE {other.name}")
+                    await connection.execute(statement)
         for forbidden in (
             f"CREATE TABLE {service.schema}.mine ()",
             "CREATE TABLE public.mine ()",

@@ -67,10 +67,14 @@ class Link(Client):
 
 
 class Faults:
-    """What the broker tells to nobody but the connection's callbacks: a denied publisher, say, just hears nothing."""
+    """What the broker tells to nobody but the connection's callbacks: a denied publisher, say, just hears nothing.
 
-    def __init__(self, user: str, *, has_seed: bool) -> None:
+    `logs` is False for commands, which tell by themselves, and for everybody once it leaves.
+    """
+
+    def __init__(self, user: str, *, has_seed: bool, logs: bool) -> None:
         self._user = user
+        self.logs = logs
         self._variable = "NATS_NKEY_SEED" if has_seed else "NATS_NKEY_SEED (it is not set)"
         self._last = ""
         self._denial = ""
@@ -96,13 +100,14 @@ class Faults:
             self._denial, self._denied_at = text, time.monotonic()
         elif "authorization violation" in text.lower():
             self.refused.set()
-        if repr(error) != self._last:  # while the broker is away the same one comes four times a second
+        if self.logs and repr(error) != self._last:  # while the broker is away the same one comes four times a second
             self._last = repr(error)
             log.warning("nats.error", error=repr(error))
 
     async def on_disconnected(self) -> None:
         metrics.nats_connected.set(0)
-        log.warning("nats.disconnected")
+        if self.logs:
+            log.warning("nats.disconnected")
 
     async def on_reconnected(self) -> None:
         self._last = ""
@@ -164,7 +169,7 @@ async def open_operator(settings: ServiceSettings) -> AsyncIterator[Bus]:
 
 @asynccontextmanager
 async def _open(settings: ServiceSettings, *, name: str, user: str, stays: bool) -> AsyncIterator[Bus]:
-    faults = Faults(user, has_seed=bool(settings.nats_nkey_seed.get_secret_value()))
+    faults = Faults(user, has_seed=bool(settings.nats_nkey_seed.get_secret_value()), logs=stays)
     link = Link()
     options = {
         "servers": settings.nats_url.split(","),
@@ -190,6 +195,7 @@ async def _open(settings: ServiceSettings, *, name: str, user: str, stays: bool)
     finally:
         connecting.cancel()
         await asyncio.wait([connecting])
+        faults.logs = False
         await _close(link)
 
 

@@ -38,8 +38,7 @@ async def bootstrap(admin_url: str, *, progress: Progress = print) -> None:
             await _make_role(connection, service.name)
             await _set_password(connection, service)
             await connection.execute(
-                f"CREATE SCHEMA IF NOT EXISTS {service.schema};"
-                f"GRANT USAGE ON SCHEMA {service.schema} TO {service.name}"
+                f"CREATE SCHEMA IF NOT EXISTS {service.schema};GRANT USAGE ON SCHEMA {service.schema} TO {service.name}"
             )
             await _pin(connection, service.name, role_settings(service))
             progress(f"role {service.name}, schema {service.schema}")

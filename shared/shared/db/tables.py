@@ -64,3 +64,13 @@ CREATE TABLE paused (
 """
 
 FAILURE_RULES = (ATTEMPT, WAITING, WAITING_DUE, PAUSED)
+
+# Of services that ask the catalog: the file as it was, one row per content that differed from the one before.
+CATALOG_VERSION = """
+CREATE TABLE catalog_version (
+    number bigint PRIMARY KEY,
+    sha256 text NOT NULL,
+    content text NOT NULL,
+    loaded_at timestamptz NOT NULL DEFAULT now()
+)
+"""

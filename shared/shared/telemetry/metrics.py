@@ -29,6 +29,7 @@ dead_letters = Counter("em_dead_letters_total", "Messages given up", ["consumer"
 outbox_oldest = Gauge("em_outbox_oldest_seconds", "Age of the oldest message not yet published", ["service"])
 outbox_published = Counter("em_outbox_published_total", "Messages the relay published", ["service"])
 
+catalog_invalid = Gauge("em_catalog_invalid", "1: the catalog's file can't be used, an older version is kept")
 reconciler_missing = Gauge(
     "em_reconciler_missing", "Places in RAW, acknowledged, that the archive does not account for"
 )
