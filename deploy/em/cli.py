@@ -5,7 +5,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from em.commands import credentials, database, dead, demo, logs, provision, reconcile, replay, stack, status, token
+from em.commands import (
+    credentials,
+    database,
+    dead,
+    demo,
+    doctor,
+    logs,
+    provision,
+    reconcile,
+    replay,
+    stack,
+    status,
+    token,
+)
 from em.errors import EmError
 from em.screen import SCREEN
 
@@ -42,6 +55,7 @@ app.command()(logs.logs)
 app.command()(demo.demo)
 app.command()(database.migrate)
 app.command()(provision.provision)
+app.command()(doctor.doctor)
 app.command()(token.token)
 app.command()(credentials.credentials)
 app.command()(replay.replay)

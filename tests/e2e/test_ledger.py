@@ -31,7 +31,7 @@ async def em_json(line: Line, *arguments: str) -> Any:
 
 async def _run(line: Line, *arguments: str) -> tuple[int, str, str]:
     environment = {
-        **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
+        **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "NATS_MONITOR_URL")},
         "NATS_URL": line.nats_url,
         "NATS_PREFIX": line.subjects.prefix,
         "DATABASE_URL": line.database_url,

@@ -177,7 +177,7 @@ async def _open(settings: ServiceSettings, *, name: str, user: str, stays: bool)
         "inbox_prefix": f"_INBOX_{user}",
         "connect_timeout": CONNECT_ATTEMPT_TIMEOUT_S,
         "allow_reconnect": stays,
-        "max_reconnect_attempts": -1 if stays else 0,
+        "max_reconnect_attempts": -1 if stays else 1,  # to nats-py 0 means without end, too
         "reconnect_time_wait": RECONNECT_WAIT_S,
         "ping_interval": PING_INTERVAL_S,
         "max_outstanding_pings": 2,

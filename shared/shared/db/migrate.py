@@ -98,6 +98,11 @@ async def migrate(owner_url: str, *, progress: Progress = print) -> None:
         await engine.dispose()
 
 
+def newest_revisions() -> dict[str, str | None]:
+    """By schema."""
+    return {service.schema or "": _script(service).get_current_head() for service in _with_schema()}
+
+
 def _upgrade(connection: Connection, service: Service) -> None:
     """Run one service's history inside its schema; its role gets rights on rows, not on tables."""
     script = _script(service)
