@@ -14,6 +14,7 @@ from shared.telemetry import logs, tracing
 from tests.backends import start_nats, start_postgres
 from tests.line import Line, open_line
 from tests.provisioning import provisioned
+from tests.shipping import CATALOG, write_catalog
 
 TEMPLATE = "em_template"
 
@@ -111,5 +112,19 @@ async def line(nats_url: str, database_url: str, prefix: str, tmp_path: Path) ->
     """The five services, none of them started yet."""
     async with open_line(
         nats_url=nats_url, database_url=database_url, prefix=prefix, directory=tmp_path, environment={}
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shop(nats_url: str, database_url: str, prefix: str, tmp_path: Path) -> AsyncIterator[Line]:
+    """The five services with the catalog of `tests.shipping` in `catalog.yaml` of their directory."""
+    path = write_catalog(tmp_path / "catalog.yaml", CATALOG)
+    async with open_line(
+        nats_url=nats_url,
+        database_url=database_url,
+        prefix=prefix,
+        directory=tmp_path,
+        environment={"CATALOG_PATH": str(path)},
     ) as opened:
         yield opened

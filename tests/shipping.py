@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import yaml
 
 from metrics_svc.facts import Fact
 from metrics_svc.handlers import Facts
@@ -37,6 +39,11 @@ CATALOG = Catalog(
         ),
     ),
 )
+
+
+def write_catalog(path: Path, catalog: Catalog) -> Path:
+    path.write_text(yaml.safe_dump(msgspec.to_builtins(catalog)))
+    return path
 
 
 def at(hours: float) -> datetime:

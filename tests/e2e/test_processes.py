@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,25 +16,11 @@ from metrics_svc.facts import Fact
 from shared.contracts.envelope import event_message
 from shared.contracts.services import METRICS_SVC
 from shared.contracts.subjects import Subjects
-from tests.integration.test_catalogs import write
-from tests.line import Line, open_line
-from tests.shipping import CATALOG, deployed, merged
+from tests.line import Line
+from tests.shipping import deployed, merged
 from tests.waiting import until
 
 PAIRS = 100
-
-
-@pytest.fixture
-async def shop(nats_url: str, database_url: str, prefix: str, tmp_path: Path) -> AsyncIterator[Line]:
-    path = write(tmp_path / "catalog.yaml", CATALOG)
-    async with open_line(
-        nats_url=nats_url,
-        database_url=database_url,
-        prefix=prefix,
-        directory=tmp_path,
-        environment={"CATALOG_PATH": str(path)},
-    ) as opened:
-        yield opened
 
 
 def another(line: Line, number: int) -> Server:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import yaml
 
 from metrics_svc.handlers import Facts
 from metrics_svc.recompute import recompute
@@ -17,8 +16,8 @@ from shared.contracts.services import METRICS_SVC
 from shared.db import Connection, Pool
 from shared.db.catalogs import Catalogs, NotLoaded, Pinned
 from shared.db.pool import open_pool
-from tests.line import Line, open_line
-from tests.shipping import CATALOG, deployed, hand_over, merged, story
+from tests.line import Line
+from tests.shipping import CATALOG, deployed, hand_over, merged, story, write_catalog
 from tests.waiting import until
 
 DERIVED = ("repository", "production_deployment", "change_link", "incident_link")
@@ -38,11 +37,6 @@ EMPTY = Catalog()
 async def pool(database_url: str) -> AsyncIterator[Pool]:
     async with open_pool(Settings(database_url=database_url), METRICS_SVC) as opened:
         yield opened
-
-
-def write(path: Path, catalog: Catalog) -> Path:
-    path.write_text(yaml.safe_dump(msgspec.to_builtins(catalog)))
-    return path
 
 
 async def derived(tx: Connection | Pool) -> dict[str, list[str]]:
@@ -78,13 +72,13 @@ async def tables(tx: Connection) -> list[str]:
     "new", [RENAMED, STAGING_COUNTS, NO_INCIDENTS, EMPTY], ids=["renamed", "staging", "incidents", "empty"]
 )
 async def test_law_4_new_version_ends_where_it_would_have_begun(pool: Pool, tmp_path: Path, new: Catalog) -> None:
-    path = write(tmp_path / "catalog.yaml", CATALOG)
+    path = write_catalog(tmp_path / "catalog.yaml", CATALOG)
     catalogs = Catalogs(pool, path, recompute=recompute)
     await catalogs.look()
     await hand_over(pool, story())
     before = await derived(pool)
 
-    write(path, new)
+    write_catalog(path, new)
     await catalogs.look()
     after = await derived(pool)
 
@@ -93,13 +87,13 @@ async def test_law_4_new_version_ends_where_it_would_have_begun(pool: Pool, tmp_
     async with pool.acquire() as tx, tx.transaction():
         assert (await catalogs.current(tx)).number == 2
 
-    write(path, CATALOG)
+    write_catalog(path, CATALOG)
     await catalogs.look()
     assert await derived(pool) == before
 
 
 async def test_law_8_new_version_touches_only_what_it_gives_another_meaning(pool: Pool, tmp_path: Path) -> None:
-    path = write(tmp_path / "catalog.yaml", CATALOG)
+    path = write_catalog(tmp_path / "catalog.yaml", CATALOG)
     catalogs = Catalogs(pool, path, recompute=recompute)
     await catalogs.look()
     await hand_over(pool, story())
@@ -108,10 +102,8 @@ async def test_law_8_new_version_touches_only_what_it_gives_another_meaning(pool
     places = "SELECT id, ctid::text, xmin::text FROM production_deployment WHERE service = 'checkout' ORDER BY id"
     before = await pool.fetch(places)
 
-    write(
-        path,
-        msgspec.structs.replace(CATALOG, services=(CHECKOUT, Service(name="books", repositories=("acme/ledger",)))),
-    )
+    books = Service(name="books", repositories=("acme/ledger",))
+    write_catalog(path, msgspec.structs.replace(CATALOG, services=(CHECKOUT, books)))
     await catalogs.look()
 
     assert await pool.fetch(places) == before
@@ -120,7 +112,7 @@ async def test_law_8_new_version_touches_only_what_it_gives_another_meaning(pool
 
 
 async def test_bad_file_is_told_once_and_the_good_version_stays(pool: Pool, tmp_path: Path) -> None:
-    path = write(tmp_path / "catalog.yaml", CATALOG)
+    path = write_catalog(tmp_path / "catalog.yaml", CATALOG)
     catalogs = Catalogs(pool, path, recompute=recompute)
     await catalogs.look()
 
@@ -130,7 +122,7 @@ async def test_bad_file_is_told_once_and_the_good_version_stays(pool: Pool, tmp_
     assert "line 3, services[0].team" in str(catalogs.status["problem"])
     assert catalogs.catalog == CATALOG
     assert await pool.fetchval("SELECT count(*) FROM catalog_version") == 1
-    write(path, RENAMED)
+    write_catalog(path, RENAMED)
     await catalogs.look()
     assert "problem" not in catalogs.status
     assert catalogs.catalog == RENAMED
@@ -145,8 +137,8 @@ async def test_no_file_is_a_version_too(pool: Pool) -> None:
 
 async def test_two_processes_with_different_files_do_not_take_turns(pool: Pool, tmp_path: Path) -> None:
     """A rollout: the newer file was offered last, and the older process follows instead of offering its own again."""
-    old = Catalogs(pool, write(tmp_path / "old.yaml", CATALOG))
-    new = Catalogs(pool, write(tmp_path / "new.yaml", RENAMED))
+    old = Catalogs(pool, write_catalog(tmp_path / "old.yaml", CATALOG))
+    new = Catalogs(pool, write_catalog(tmp_path / "new.yaml", RENAMED))
     await old.look()
     for _ in range(3):
         await new.look()
@@ -157,13 +149,13 @@ async def test_two_processes_with_different_files_do_not_take_turns(pool: Pool, 
 
 
 async def test_batch_waits_for_no_version_and_a_reload_waits_for_the_batch(pool: Pool, tmp_path: Path) -> None:
-    path = write(tmp_path / "catalog.yaml", CATALOG)
+    path = write_catalog(tmp_path / "catalog.yaml", CATALOG)
     catalogs = Catalogs(pool, path)
     async with pool.acquire() as tx, tx.transaction():
         with pytest.raises(NotLoaded):
             await catalogs.current(tx)
     await catalogs.look()
-    write(path, RENAMED)
+    write_catalog(path, RENAMED)
     async with pool.acquire() as tx, tx.transaction():
         assert (await catalogs.current(tx)).number == 1
         reload = asyncio.create_task(catalogs.look())
@@ -174,21 +166,8 @@ async def test_batch_waits_for_no_version_and_a_reload_waits_for_the_batch(pool:
     assert catalogs.catalog == RENAMED
 
 
-@pytest.fixture
-async def line_with_catalog(nats_url: str, database_url: str, prefix: str, tmp_path: Path) -> AsyncIterator[Line]:
-    path = write(tmp_path / "catalog.yaml", CATALOG)
-    async with open_line(
-        nats_url=nats_url,
-        database_url=database_url,
-        prefix=prefix,
-        directory=tmp_path,
-        environment={"CATALOG_PATH": str(path)},
-    ) as opened:
-        yield opened
-
-
-async def test_running_service_follows_the_file(line_with_catalog: Line) -> None:
-    line = line_with_catalog
+async def test_running_service_follows_the_file(shop: Line) -> None:
+    line = shop
     await line.start(METRICS_SVC)
     path = line.directory / "catalog.yaml"
 
@@ -197,7 +176,7 @@ async def test_running_service_follows_the_file(line_with_catalog: Line) -> None
         return [each["service"] for each in answer.json()["services"]] == [service]
 
     await until(lambda: knows("checkout"), timeout_s=10, what="the first catalog is not known")
-    write(path, RENAMED)
+    write_catalog(path, RENAMED)
     await until(lambda: knows("till"), timeout_s=10, what="the new catalog is not known")
     path.write_text("services: [")
 

@@ -58,7 +58,7 @@ def reason_of(decision: Decision) -> str:
     return decision.reason
 
 
-def test_quorum_of_different_people_approves() -> None:
+def test_law_7_only_a_quorum_of_different_people_approves() -> None:
     first = says("ana")
     second = says("bo", state=waiting(Vote(person="ana", verb="approve")))
 
@@ -103,7 +103,7 @@ def test_old_card_is_superseded() -> None:
 
 
 @pytest.mark.parametrize(("offset", "status"), [(timedelta(microseconds=-1), "pending"), (timedelta(0), "expired")])
-def test_vote_at_the_deadline_expires_it_and_is_not_recorded(offset: timedelta, status: str) -> None:
+def test_law_7_vote_at_the_deadline_expires_it_and_is_not_recorded(offset: timedelta, status: str) -> None:
     found = decide(waiting(), COMMANDS[0], LATER + offset)
 
     assert isinstance(found, Transition)

@@ -34,7 +34,7 @@ def test_slot_of_the_matching_secret_is_told_while_rotating() -> None:
     assert GITHUB.verify(given, GITHUB_BODY, [b"new", GITHUB_SECRET], NOW).slot == 1
 
 
-def test_nothing_is_accepted_without_a_secret() -> None:
+def test_law_7_nothing_is_accepted_without_a_secret() -> None:
     forged = b"sha256=" + hmac.digest(b"no secret is configured", GITHUB_BODY, hashlib.sha256).hex().encode()
 
     with pytest.raises(SignatureInvalid):
