@@ -97,6 +97,7 @@ async def of_database(url: str) -> AsyncIterator[Finding]:
         yield of_clock("database clock", await connection.fetchval("SELECT clock_timestamp()"), datetime.now(UTC))
         async for finding in _of_schemas(connection):
             yield finding
+        yield await _of_logins(connection)
         has_vector = await connection.fetchval("SELECT true FROM pg_extension WHERE extname = 'vector'")
         yield judge(
             "extension vector",
@@ -128,8 +129,15 @@ async def _of_schemas(connection: asyncpg.Connection) -> AsyncIterator[Finding]:
             yield Finding(check=f"role {service.name}", status="FAIL", detail="enters other schemas", remedy=remedy)
 
 
-def of_logins() -> Finding:
-    without = [service.name for service in SERVICES if service.schema and not own_url(service)]
+async def _of_logins(connection: asyncpg.Connection) -> Finding:
+    """Who has a password logs in by itself; where we may not see that, who has a URL here."""
+    names = [service.name for service in SERVICES if service.schema]
+    try:
+        rows = await connection.fetch("SELECT rolname FROM pg_authid WHERE rolpassword IS NOT NULL")
+        own = {row["rolname"] for row in rows}
+    except asyncpg.InsufficientPrivilegeError:
+        own = {service.name for service in SERVICES if service.schema and own_url(service)}
+    without = [name for name in names if name not in own]
     detail = "each service has its own" if not without else f"shared by SET ROLE: {', '.join(without)}"
     remedy = "set <SERVICE>_DATABASE_URL: a shared login isolates mistakes, not attackers"
     return judge("database logins", not without, detail, remedy, otherwise="warn")

@@ -15,10 +15,10 @@ from tests.line import Line
 from tests.waiting import until
 
 RATE = 200  # deliveries per second
-# Who passes the point; the relay's is passed by who answers commands, the letter's by who refuses.
+# Who passes the point; at scale 1 only the first of them dies there. The relay's point has a test of its own.
 WHO: dict[str, Sequence[Service]] = {
-    "batch.received": (NORMALIZER, METRICS_SVC),
-    "batch.handled": (NORMALIZER, METRICS_SVC),
+    "batch.received": (METRICS_SVC, NORMALIZER),
+    "batch.handled": (METRICS_SVC, NORMALIZER),
     "batch.committed": (NORMALIZER, METRICS_SVC),
     "batch.published": (NORMALIZER, METRICS_SVC),
     "letter.published": (NORMALIZER,),
@@ -89,7 +89,7 @@ async def test_law_3_killed_between_two_steps_nothing_is_lost_and_nothing_double
     chance = random.Random(point)  # repeatable
     await line.start(INGEST, NORMALIZER, METRICS_SVC)
     async with traffic(line) as sent:
-        for service in WHO[point]:
+        for service in WHO[point][: 1 if scale == 1 else None]:
             for _ in range(kills):
                 await _die_at(line, service, point, nth=chance.randint(1, 4 if point.startswith("letter") else 12))
         await asyncio.sleep(0.5)

@@ -326,9 +326,12 @@ async def test_an_update_without_an_answer_is_made_again(stage: Stage) -> None:
     await stage.control("/faults", [{"service": "slack", "kind": "drop_before", "method": "chat.update", "nth": 1}])
 
     await stage.publish(story[2:])
-    await stage.all_shown(1)
 
-    assert (await stage.control("/faults"))["never_bit"] == []
+    async def has_bitten() -> bool:
+        return bool((await stage.control("/faults"))["never_bit"] == [])
+
+    await until(has_bitten, timeout_s=20, what="no update was tried")
+    await stage.all_shown(1)
     [message] = await stage.transcript("#payments")
     assert "succeeded" in message["text"]
 

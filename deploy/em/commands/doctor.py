@@ -38,7 +38,7 @@ async def _findings() -> "list[Finding]":
 
     root = home().root
     found = [checks.of_versions(sys.version_info[:3]), checks.of_disk(str(root if root.exists() else root.parent))]
-    found += [*checks.of_secrets(os.environ), checks.of_auth(os.environ), checks.of_logins()]
+    found += [*checks.of_secrets(os.environ), checks.of_auth(os.environ)]
     found += await _collect("database", "DATABASE_URL", _of_database())
     return found + await _collect("nats", "NATS_URL", _of_bus())
 
