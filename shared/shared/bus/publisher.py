@@ -21,8 +21,10 @@ class PublishError(Exception):
     """A message is not known to be stored.
 
     PublishError
-    ├── PublishUnknown   no answer: it may be stored or not; repeat under the same id
-    └── PublishRefused   the broker said no (stream full, no stream): nothing is stored
+    ├── PublishUnknown    no answer: it may be stored or not; repeat under the same id
+    ├── PublishRefused    the broker said no (stream full, no stream): nothing is stored, a repeat may be
+    └── PublishRejected   this message will never be taken
+        └── FrameTooLarge
     """
 
 
@@ -32,7 +34,10 @@ class PublishUnknown(PublishError): ...
 class PublishRefused(PublishError): ...
 
 
-class FrameTooLarge(ValueError):
+class PublishRejected(PublishError): ...
+
+
+class FrameTooLarge(PublishRejected):
     """Body and headers exceed what the server takes; sending it would close the connection for good."""
 
 

@@ -7,7 +7,7 @@ import nats.errors
 
 from shared.bus import failpoints
 from shared.bus.connection import Bus
-from shared.bus.publisher import FrameTooLarge, PublishError
+from shared.bus.publisher import PublishError
 from shared.db import Pool, outbox
 from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
@@ -46,7 +46,7 @@ class Relay:
                     pass
                 await self._look()
                 wait_s = POLL_S
-            except (*INFRASTRUCTURE_ERRORS, PublishError, FrameTooLarge, nats.errors.Error) as error:
+            except (*INFRASTRUCTURE_ERRORS, PublishError, nats.errors.Error) as error:
                 self._problem = f"{type(error).__name__}: {error}"
                 log.warning("outbox.stalled", error=repr(error))
                 wait_s = BACKOFF_S
