@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from shared.bus import failpoints
 from shared.bus.durability import Durability
+from shared.bus.link import Link
 from shared.bus.publisher import Publisher
 from shared.contracts.rights import OPERATOR
 from shared.contracts.services import Service
@@ -35,35 +35,8 @@ class InvalidNatsUser(InvalidConfiguration):
     """The broker refuses the user, or NATS_NKEY_SEED is no seed."""
 
 
-class NotConnected(nats.errors.Error):
-    def __str__(self) -> str:
-        return "nats: not connected yet"
-
-
 class ConnectionClosed(RuntimeError):
     """The client gave up for good; only a new process connects again."""
-
-
-class Link(Client):
-    """nats-py forgets what it is asked before it was connected for the first time: here that fails at once."""
-
-    begun = False
-
-    async def publish(self, *arguments: Any, **options: Any) -> Any:
-        self._require_begun()
-        return await super().publish(*arguments, **options)
-
-    async def subscribe(self, *arguments: Any, **options: Any) -> Any:
-        self._require_begun()
-        return await super().subscribe(*arguments, **options)
-
-    async def request(self, *arguments: Any, **options: Any) -> Any:
-        self._require_begun()
-        return await super().request(*arguments, **options)
-
-    def _require_begun(self) -> None:
-        if not self.begun:
-            raise NotConnected
 
 
 class Faults:
@@ -122,11 +95,11 @@ class Faults:
 class Bus:
     """The connection, what is published on it, and whether it is there."""
 
-    def __init__(self, connection: Client, subjects: Subjects, faults: Faults) -> None:
+    def __init__(self, connection: Link, subjects: Subjects, faults: Faults) -> None:
         self.connection = connection
         self.subjects = subjects
         self.js: JetStreamContext = connection.jetstream(timeout=CONNECT_ATTEMPT_TIMEOUT_S)
-        self.publisher = Publisher(connection, self.js)
+        self.publisher = Publisher(connection, subjects)
         self.durability = Durability(connection, self.js, subjects)
         self._faults = faults
 

@@ -3,7 +3,7 @@
 import asyncpg
 import nats.errors
 
-from shared.bus.publisher import PublishError
+from shared.bus.errors import PublishError, PublishRejected
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 
 BROKER_ERRORS = (PublishError, nats.errors.Error)
@@ -15,5 +15,10 @@ class HandlerTimedOut(Exception):
 
 
 def is_nobodys(error: BaseException) -> bool:
-    """False for a value that asyncpg refused (an InterfaceError too, but some message's fault), and for bugs."""
-    return isinstance(error, NOBODYS) and not isinstance(error, (ValueError, asyncpg.QueryCanceledError))
+    """False for what some message brought about although its kind is listed, and for bugs.
+
+    A value that asyncpg refuses is an InterfaceError too; a message that no stream will ever take is a publish error.
+    """
+    return isinstance(error, NOBODYS) and not isinstance(
+        error, (ValueError, asyncpg.QueryCanceledError, PublishRejected)
+    )

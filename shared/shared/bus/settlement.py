@@ -14,11 +14,12 @@ from typing import Any
 
 from shared.bus import failpoints
 from shared.bus.dead import dead_letter
+from shared.bus.errors import PublishRejected
 from shared.bus.faults import HandlerTimedOut, is_nobodys
 from shared.bus.handling import PUBLISH_TIMEOUT_S, Handling
 from shared.bus.outcomes import Outcome, Reject, Retry
 from shared.bus.pauses import Pauses, as_row
-from shared.bus.publisher import FrameTooLarge, Publisher
+from shared.bus.publisher import Publisher
 from shared.bus.received import Received
 from shared.contracts.streams import Durable
 from shared.contracts.subjects import Subjects
@@ -137,7 +138,9 @@ class Settlement:
             "message.failed", consumer=self._consumer, sequence=received.sequence, tries=tries, exc_info=error
         )
         await self._pauses.failed(received, reason)
-        if tries >= self._durable.deliveries_max or isinstance(error, FrameTooLarge):  # what never fits needs no retry
+        if tries >= self._durable.deliveries_max or isinstance(
+            error, PublishRejected
+        ):
             await self.give_up(received, reason, tries=tries)
             return
         await self.attempts.explain(received.sequence, reason)

@@ -43,9 +43,13 @@ class Durable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RAW = Stream(name="RAW", subjects=("raw.>",), max_age=timedelta(days=14), max_bytes=2048 * MIB, allow_atomic=True)
-EVENTS = Stream(name="EVENTS", subjects=("events.>",), max_age=timedelta(days=30), max_bytes=1024 * MIB)
+EVENTS = Stream(
+    name="EVENTS", subjects=("events.>",), max_age=timedelta(days=30), max_bytes=1024 * MIB, allow_atomic=True
+)
 NOTIFY = Stream(name="NOTIFY", subjects=("notify",), max_age=timedelta(days=7), max_bytes=128 * MIB)
-REPLAY = Stream(name="REPLAY", subjects=("replay.>",), max_age=timedelta(days=1), max_bytes=512 * MIB)
+REPLAY = Stream(
+    name="REPLAY", subjects=("replay.>",), max_age=timedelta(days=1), max_bytes=512 * MIB, allow_atomic=True
+)
 DEAD = Stream(name="DEAD", subjects=("dead.>",), max_age=timedelta(days=90), max_bytes=256 * MIB)
 
 STREAMS = (RAW, EVENTS, NOTIFY, REPLAY, DEAD)

@@ -8,6 +8,12 @@ http_request_duration = Histogram("http_request_duration_seconds", "Time to answ
 deliveries_accepted = Counter("em_ingest_accepted_total", "Deliveries on disk", ["source", "status"])
 deliveries_rejected = Counter("em_ingest_rejected_total", "Deliveries refused", ["source", "reason"])
 publish_duration = Histogram("em_nats_publish_duration_seconds", "From publish to the broker's acknowledgement")
+publish_batch = Histogram(
+    "em_nats_publish_batch_messages", "Messages that shared one commit", buckets=(4, 8, 16, 32, 64, 128, 256)
+)
+publish_batch_failures = Counter(
+    "em_nats_publish_batch_failures_total", "Batches not taken whole; their messages went one by one", ["error"]
+)
 secret_slot_used = Counter("em_secret_slot_used_total", "Which live secret matched", ["source", "slot"])
 integration_enabled = Gauge("em_integration_enabled", "1: enabled and has its secret", ["source"])
 

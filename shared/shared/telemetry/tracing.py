@@ -40,9 +40,10 @@ def span(name: str, *, parent: str = "", link: str = "", kind: SpanKind = SpanKi
 
 def current() -> str:
     """`traceparent` of the span around us, or nothing."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent", "")
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def trace_id() -> str:
