@@ -2,12 +2,13 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ingest.keeping import Keeper
 from ingest.settings import Settings
+from ingest.spool import Spool
 from ingest.webhooks import PREFIX, Webhooks
 from shared.bus import Bus
 from shared.contracts.services import INGEST
 from shared.http.app import create_app
-from shared.http.requests import Requests
 from shared.telemetry import logs, metrics
 
 log = logs.get(__name__)
@@ -25,24 +26,20 @@ class Edge:
         await (self._webhooks if webhook else self._others)(scope, receive, send)
 
 
-def build(settings: Settings, bus: Bus) -> ASGIApp:
-    webhooks = Webhooks(
-        integrations=settings.integrations,
-        publisher=bus.publisher,
-        durability=bus.durability,
-        subjects=bus.subjects,
-        origin="demo" if settings.demo else "live",
-        body_max_bytes=settings.max_payload_bytes,
-        body_deadline_s=settings.body_deadline_s,
-    )
+def build(settings: Settings, bus: Bus, keeper: Keeper, spool: Spool | None) -> ASGIApp:
+    webhooks = Webhooks(settings, keeper, bus.subjects)
     app = create_app(
         settings,
         INGEST,
-        checks={"nats": bus.problem},
-        details=lambda: {"integrations": _integrations(settings, webhooks)},
+        checks={"nats": keeper.problem},
+        details=lambda: {
+            "mode": keeper.mode,
+            "spool": {"records": spool.records, "bytes": spool.size} if spool else "none: SPOOL_DIR is not set",
+            "integrations": _integrations(settings, webhooks),
+        },
     )
     _announce(settings)
-    return Edge(webhooks=Requests(webhooks, service=INGEST.folder), others=app)
+    return Edge(webhooks=webhooks, others=app)
 
 
 def _integrations(settings: Settings, webhooks: Webhooks) -> dict[str, object]:

@@ -13,6 +13,8 @@ from starlette.types import Receive
 
 from ingest.headers import Headers
 
+GRACE_S = 2.0
+RATE_MIN_BYTES_PER_S = 1024
 LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
@@ -26,21 +28,8 @@ class TooLarge(Unreadable): ...
 class Encoded(Unreadable): ...
 
 
-async def read_body(headers: Headers, receive: Receive, *, max_bytes: int, deadline_s: float) -> bytes:
-    """The exact bytes. Raises Unreadable, TooLarge or Encoded."""
-    declared = _declared_length(headers)
-    if declared is not None and declared > max_bytes:
-        raise TooLarge(f"{declared} bytes declared, {max_bytes} taken")
-    if headers.has("content-encoding") and headers.single("content-encoding").lower() != b"identity":
-        raise Encoded("content-encoding")
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await _read(receive, max_bytes)
-    except TimeoutError:
-        raise Unreadable(f"the body did not arrive within {deadline_s} s") from None
-
-
-def _declared_length(headers: Headers) -> int | None:
+def declared_length(headers: Headers) -> int | None:
+    """None where the body comes in chunks. Raises Unreadable."""
     if not headers.has("content-length"):
         return None
     if headers.has("transfer-encoding"):
@@ -51,9 +40,25 @@ def _declared_length(headers: Headers) -> int | None:
     return int(length)
 
 
-async def _read(receive: Receive, max_bytes: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, *, max_bytes: int, deadline_s: float) -> bytes:
+    """The exact bytes. Raises Unreadable, TooLarge or Encoded."""
+    declared = declared_length(headers)
+    if declared is not None and declared > max_bytes:
+        raise TooLarge(f"{declared} bytes declared, {max_bytes} taken")
+    if headers.has("content-encoding") and headers.single("content-encoding").lower() != b"identity":
+        raise Encoded("content-encoding")
+    try:
+        async with asyncio.timeout(deadline_s) as deadline:
+            return await _read(receive, max_bytes, deadline)
+    except TimeoutError:
+        raise Unreadable(f"the body did not arrive within {deadline_s:g} s, or slower than 1 KiB/s") from None
+
+
+async def _read(receive: Receive, max_bytes: int, deadline: asyncio.Timeout) -> bytes:
     chunks: list[bytes] = []
     size = 0
+    began = asyncio.get_running_loop().time()
+    last = deadline.when() or began
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -64,4 +69,5 @@ async def _read(receive: Receive, max_bytes: int) -> bytes:
             raise TooLarge(f"more than {max_bytes} bytes")
         chunks.append(chunk)
         if not message.get("more_body", False):
-            return b"".join(chunks)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        deadline.reschedule(min(last, began + GRACE_S + size / RATE_MIN_BYTES_PER_S))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 
 import msgspec
 from pydantic import Field, model_validator
@@ -32,6 +33,13 @@ class Settings(ServiceSettings):
     ingest_port: int = Field(8000, description="Port of ingest's HTTP server")
     max_payload_bytes: int = Field(MIB, ge=1024, description="Largest body of a source without a cap of its own")
     body_deadline_s: float = Field(10, gt=0, description="Seconds in which a body must have arrived")
+    source_rate_per_s: float = Field(1000, gt=0, description="Deliveries a second taken of one source, on average")
+    in_flight_max_requests: int = Field(2048, ge=1, description="Webhook requests worked on at once; above: 503")
+    in_flight_max_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes of bodies held at once; above, 503")
+    spool_dir: Path | None = Field(
+        None, description="Where deliveries are kept while NATS is away: a disk that outlives the process; none: 503"
+    )
+    spool_max_bytes: int = Field(256 * MIB, ge=MIB, description="Size at which the spool takes no more")
     webhook_allow_unsigned: CommaList = Field((), description="Sources taken without a signature; not in production")
 
     @model_validator(mode="after")

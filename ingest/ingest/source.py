@@ -30,7 +30,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """`limit_s` is how long the platform waits for our answer. `delivery_id` and `event_name` read what the platform
     calls them ("" where it doesn't say); `handshake` answers what is not to be published; `accepted` and `refused`
     replace our own answers where the platform, or the person behind it, needs other words; `accepted_status` is the
-    platform's idea of success."""
+    platform's idea of success; `spools` is False for what a person waits for: late, it would surprise them."""
 
     name: str
     title: str
@@ -44,6 +44,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     accepted_status: int = 202
     accepted: Callable[[bytes], Answer | None] = lambda _: None
     refused: Callable[[bytes], Answer | None] = lambda _: None
+    spools: Callable[[bytes], bool] = lambda _: True
 
     @property
     def publish_wait_s(self) -> float:

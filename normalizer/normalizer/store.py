@@ -12,8 +12,10 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
     """One row per source, delivery id and body, whichever way it came in how often; the body beside it.
 
     A row that was dead takes the new disposition: its dead letter was replayed. Places in RAW that hold a delivery
-    again are remembered. Returns the dispositions of those that were not there, or dead, before.
+    again are remembered, those of the same batch too. Returns the dispositions of those that were not there, or dead,
+    before. Keys are written in their order, so that two processes with the same deliveries don't lock each other out.
     """
+    first = {_key(delivery): (delivery, disposition) for delivery, disposition in reversed(translated)}
     rows = await tx.fetch(
         """
         INSERT INTO delivery (source, delivery, sha256, event, origin, stream_sequence, received_at, bytes,
@@ -25,14 +27,14 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
         WHERE delivery.disposition = 'dead'
         RETURNING id, source, delivery, sha256
         """,
-        *_columns(translated),
+        *_columns([first[key] for key in sorted(first)]),
     )
     await _remember_duplicates(tx, translated)
     new = {(row["source"], row["delivery"], row["sha256"]): row["id"] for row in rows}
     bodies = [
         (new.pop(key), delivery, disposition)
         for delivery, disposition in translated
-        if (key := (delivery.source, delivery.delivery, delivery.sha256)) in new
+        if (key := _key(delivery)) in new
     ]
     await tx.execute(
         """
@@ -47,6 +49,10 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
         [delivery.sha256 for _, delivery, _ in bodies],
     )
     return [disposition for _, _, disposition in bodies]
+
+
+def _key(delivery: RawDelivery) -> tuple[str, str, str]:
+    return delivery.source, delivery.delivery, delivery.sha256
 
 
 async def _remember_duplicates(tx: Connection, translated: Sequence[tuple[RawDelivery, Disposition]]) -> None:

@@ -43,6 +43,9 @@ def test_S17_service_asks_jetstream_only_for_its_own_durables_raw_and_the_proof(
         allowed = {f"$JS.API.CONSUMER.{verb}.{durable}" for durable in durables for verb in ("MSG.NEXT", "INFO")}
         allowed |= {f"$JS.ACK.{durable}.>" for durable in durables} | {"$JS.API.DIRECT.GET.KV_ACME_DURABILITY.>"}
         allowed |= {"$JS.API.STREAM.INFO.ACME_RAW"} if name in (INGEST.name, NORMALIZER.name) else set()
+        allowed |= {"$O.ACME_BODIES.>"} if name == INGEST.name else set()
+        reads_bodies = {f"$JS.API.DIRECT.GET.OBJ_ACME_BODIES{end}" for end in ("", ".>")}
+        allowed |= reads_bodies if name == NORMALIZER.name else set()
         assert {subject for subject in rights.publish if subject.startswith("$")} == allowed, name
 
 
@@ -92,5 +95,5 @@ def test_service_without_a_login_of_its_own_shares_the_database() -> None:
 def test_operator_may_do_what_provisioning_and_repairs_need_and_nothing_of_the_system() -> None:
     rights = rights_of(OPERATOR, SUBJECTS)
 
-    assert set(rights.publish) == {"$JS.API.>", "$JS.ACK.>", "$KV.>", "acme.>"}
+    assert set(rights.publish) == {"$JS.API.>", "$JS.ACK.>", "$KV.>", "$O.ACME_BODIES.>", "acme.>"}
     assert rights.subscribe == ("_INBOX_operator.>",)

@@ -86,4 +86,5 @@ SOURCE = Source(
     accepted_status=200,
     accepted=_accepted,
     refused=_refused,
+    spools=lambda body: not _form(body),  # commands, clicks and dialogs come as forms
 )

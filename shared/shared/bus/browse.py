@@ -9,7 +9,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Bus
-from shared.contracts.envelope import MESSAGE_ID
+from shared.contracts.envelope import MESSAGE_ID, own_headers
 from shared.contracts.streams import Durable
 
 FETCH = 500
@@ -43,7 +43,7 @@ async def stored(bus: Bus, stream: str, sequence: int) -> Stored | None:
     return Stored(
         sequence=sequence,
         subject=message.subject or "",
-        headers=dict(message.headers or {}),
+        headers=own_headers(message.headers),
         body=message.data or b"",
         stored_at=_time(message.time),
     )

@@ -10,6 +10,7 @@ import nats.errors
 from nats.js import JetStreamContext
 
 from shared.bus import failpoints
+from shared.bus.bodies import Bodies
 from shared.bus.durability import Durability
 from shared.bus.link import Link
 from shared.bus.publisher import Publisher
@@ -100,6 +101,7 @@ class Bus:
         self.subjects = subjects
         self.js: JetStreamContext = connection.jetstream(timeout=CONNECT_ATTEMPT_TIMEOUT_S)
         self.publisher = Publisher(connection, subjects)
+        self.bodies = Bodies(self.js, self.publisher, subjects)
         self.durability = Durability(connection, self.js, subjects)
         self._faults = faults
 

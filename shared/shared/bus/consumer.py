@@ -13,7 +13,7 @@ from shared.bus.faults import NOBODYS
 from shared.bus.hand import Hand
 from shared.bus.handling import HandlerTable, Handling
 from shared.bus.pauses import Pauses
-from shared.bus.reading import read, salvage
+from shared.bus.reading import read, salvage, size
 from shared.bus.received import Received, Streamed, Waited
 from shared.bus.settlement import OnDead, Settlement
 from shared.bus.watch import Watch
@@ -31,6 +31,7 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
 SUSPECT_DELIVERIES = 3  # two in company may have been a neighbour's crash
 WAITING_MAX = 50
+PART_MAX_BYTES = 16 * 1024 * 1024
 WAITING_POLL_S = 1.0
 HANDLER_TIMEOUT = timedelta(seconds=25)
 
@@ -124,16 +125,21 @@ class Consumer:
             stream=self._bus.subjects.stream(self._durable.stream),
             inbox_prefix=f"_INBOX_{self._durable.name}.".encode(),
         )
+        fetching = asyncio.create_task(self._fetch(subscription))
         try:
             while not stop.is_set():
                 await self._pauses.refresh()
                 await self._take_waiting()
-                received = await self._fetch(subscription)
+                received = await fetching
+                fetching = asyncio.create_task(self._fetch(subscription))  # the next ones come while these are handled
                 await self._watch.saw(len(received))
                 self._stalled.pop("loop", None)
-                if received:
-                    await self._settle(received, stop)
+                for part in in_parts(received):
+                    await self._settle(part, stop)
+                    for each in part:
+                        each.item = each.item if not each.settled else None  # a large body goes with it
         finally:
+            await self._return(await _end(fetching))
             if self._bus.connection.is_connected:
                 await _give_back(subscription)
                 await subscription.unsubscribe()
@@ -189,7 +195,7 @@ class Consumer:
                 await self._pauses.put_aside([each])
                 continue
             try:
-                each.item = read(each, self._durable)
+                each.item = await read(each, self._durable, self._bus.bodies)
             except UnreadableMessage as error:
                 each.item = salvage(each, self._durable)
                 await self._settlement.give_up(each, f"unreadable: {error}")
@@ -233,6 +239,27 @@ class Consumer:
                 await self._settlement.settle_alone(received)
 
         return not stop.is_set() and await self._persist("suspects", stop, settle)
+
+
+def in_parts(received: Sequence[Received]) -> list[list[Received]]:
+    """In order, none larger in memory than PART_MAX_BYTES unless it is one message: bodies may lie elsewhere."""
+    parts: list[list[Received]] = []
+    left = 0
+    for each in received:
+        left -= size(each)
+        if left < 0:
+            parts.append([])
+            left = PART_MAX_BYTES - size(each)
+        parts[-1].append(each)
+    return parts
+
+
+async def _end(fetching: "asyncio.Task[list[Received]]") -> list[Received]:
+    """What a fetch brings that nobody waits for any more."""
+    try:
+        return await fetching
+    except NOBODYS:
+        return []
 
 
 async def _give_back(subscription: JetStreamContext.PullSubscription) -> None:

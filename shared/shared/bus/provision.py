@@ -27,7 +27,7 @@ from nats.js.kv import KeyValue
 from shared.bus import durability
 from shared.bus.connection import Bus
 from shared.bus.durability import Proof
-from shared.contracts.streams import DURABLES, STREAMS, Durable, Stream
+from shared.contracts.streams import BODIES_MAX_AGE, BODIES_MAX_BYTES, DURABLES, STREAMS, Durable, Stream
 from shared.contracts.subjects import Subjects
 
 SERVER_VERSION_MIN = (2, 12)
@@ -59,6 +59,9 @@ async def provision(bus: Bus, proof: Proof, *, progress: Progress = print) -> li
         infos[stream.name], is_new = await _make_stream(bus.js, stream, bus.subjects)
         made += [f"stream {name}"] if is_new else []
         progress(f"stream {name}")
+    bucket_is_new = await _make_bodies(bus.js, bus.subjects)
+    made += [f"bucket {bus.subjects.bodies_bucket}"] if bucket_is_new else []
+    progress(f"bucket {bus.subjects.bodies_bucket}")
     for durable in DURABLES:
         name = f"consumer {durable.name} of {bus.subjects.stream(durable.stream)}"
         is_new = await _make_durable(bus.js, bucket, durable, infos[durable.stream], bus.subjects)
@@ -107,6 +110,26 @@ async def _make_stream(js: JetStreamContext, stream: Stream, subjects: Subjects)
     except NotFoundError:
         return await js.add_stream(config), True
     return await js.update_stream(config), False
+
+
+async def _make_bodies(js: JetStreamContext, subjects: Subjects) -> bool:
+    config = StreamConfig(
+        name=subjects.bodies_stream,
+        subjects=[f"$O.{subjects.bodies_bucket}.C.>", f"$O.{subjects.bodies_bucket}.M.>"],
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_age=BODIES_MAX_AGE.total_seconds(),
+        max_bytes=BODIES_MAX_BYTES,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+    try:
+        await js.stream_info(subjects.bodies_stream)
+    except NotFoundError:
+        await js.add_stream(config)
+        return True
+    await js.update_stream(config)
+    return False
 
 
 async def _make_durable(

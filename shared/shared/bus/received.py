@@ -7,6 +7,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
+from shared.contracts.envelope import own_headers
 from shared.db import Pool, waiting
 
 
@@ -52,7 +53,7 @@ class Streamed(Received):
         self._message = message
         metadata = message.metadata
         self.subject = message.subject
-        self.headers = message.headers or {}
+        self.headers = own_headers(message.headers)
         self.body = message.data
         self.sequence = metadata.sequence.stream
         self.stored_at = metadata.timestamp

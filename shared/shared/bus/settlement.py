@@ -138,9 +138,7 @@ class Settlement:
             "message.failed", consumer=self._consumer, sequence=received.sequence, tries=tries, exc_info=error
         )
         await self._pauses.failed(received, reason)
-        if tries >= self._durable.deliveries_max or isinstance(
-            error, PublishRejected
-        ):
+        if tries >= self._durable.deliveries_max or isinstance(error, PublishRejected):
             await self.give_up(received, reason, tries=tries)
             return
         await self.attempts.explain(received.sequence, reason)

@@ -22,6 +22,8 @@ EM_SHA256 = "Em-Sha256"
 EM_CONTENT_TYPE = "Em-Content-Type"
 EM_TIMESTAMP = "Em-Signature-Timestamp"  # what a person's click is checked with again
 EM_SIGNATURE = "Em-Signature"
+EM_OBJECT = "Em-Object"  # where the body is, when it is not in the message
+EM_SIZE = "Em-Size"  # of that body, in bytes
 
 CE_TYPE = "ce-type"
 
@@ -33,6 +35,11 @@ DEAD_SEQUENCE = "Em-Dead-Sequence"
 DEAD_ID = "Em-Dead-Id"  # its `Nats-Msg-Id`
 DEAD_TRIES = "Em-Dead-Tries"
 DEAD_REPLAYS = "Em-Dead-Replays"  # how often a person had it tried again
+
+
+def own_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Without the marks of the batch that a message came in: published again, it is in none."""
+    return {name: value for name, value in (headers or {}).items() if not name.startswith("Nats-Batch-")}
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +55,10 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request of a source as it came: `body` is the exact bytes, `event` the platform's own event name."""
+    """One HTTP request of a source as it came: `body` is the exact bytes, `event` the platform's own event name.
+
+    `object` names the body in the Object Store where it was too large for the message.
+    """
 
     source: str
     event: str
@@ -60,6 +70,7 @@ class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     timestamp: str = ""
     signature: str = ""
+    object: str = ""
     sequence: int = 0
 
     def headers(self) -> dict[str, str]:
@@ -94,6 +105,7 @@ def read_delivery(headers: Mapping[str, str], body: bytes, *, sequence: int) -> 
             content_type=headers.get(EM_CONTENT_TYPE, ""),
             timestamp=headers.get(EM_TIMESTAMP, ""),
             signature=headers.get(EM_SIGNATURE, ""),
+            object=headers.get(EM_OBJECT, ""),
             body=body,
             sequence=sequence,
         )

@@ -42,19 +42,23 @@ def rights_of(user: str, subjects: Subjects) -> Rights:
 
 
 def _operator(subjects: Subjects) -> Rights:
+    bodies = f"$O.{subjects.bodies_bucket}.>"
     return Rights(
-        publish=("$JS.API.>", "$JS.ACK.>", "$KV.>", subjects.pattern(">")), subscribe=(f"_INBOX_{OPERATOR}.>",)
+        publish=("$JS.API.>", "$JS.ACK.>", "$KV.>", bodies, subjects.pattern(">")),
+        subscribe=(f"_INBOX_{OPERATOR}.>",),
     )
 
 
 def _owned(service: Service, subjects: Subjects) -> tuple[str, ...]:
     if service is INGEST:
-        return (subjects.pattern("raw.>"), _api(f"STREAM.INFO.{subjects.stream(RAW.name)}"))
+        bodies = f"$O.{subjects.bodies_bucket}.>"
+        return (subjects.pattern("raw.>"), _api(f"STREAM.INFO.{subjects.stream(RAW.name)}"), bodies)
     dead = subjects.dead(service.name)
     events = tuple(subjects.pattern(f"events.{word}.>") for word in owned_words(service))
     if service is NORMALIZER:
         info = _api(f"STREAM.INFO.{subjects.stream(RAW.name)}")
-        return (*events, subjects.pattern("replay.>"), dead, info)
+        bodies = _api(f"DIRECT.GET.{subjects.bodies_stream}")
+        return (*events, subjects.pattern("replay.>"), dead, info, bodies, f"{bodies}.>")
     return (*events, dead)
 
 

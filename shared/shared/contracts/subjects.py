@@ -61,6 +61,15 @@ class Subjects(msgspec.Struct, frozen=True):
     def durability_stream(self) -> str:
         return f"KV_{self.durability_bucket}"
 
+    @property
+    def bodies_bucket(self) -> str:
+        """Object Store bucket of bodies that are too large for a message."""
+        return f"{self.prefix.upper()}_BODIES"
+
+    @property
+    def bodies_stream(self) -> str:
+        return f"OBJ_{self.bodies_bucket}"
+
     def pattern(self, pattern: str) -> str:
         """A filter such as `events.change.>` under the prefix; only for constants of ours."""
         return f"{self.prefix}.{pattern}"

@@ -46,7 +46,8 @@ def _start(service: Service, settings: S, run: Callable[[S], Awaitable[None]]) -
     version = settings.app_version or shared.__version__
     logs.configure(service=service.folder, version=version, log_format=settings.log_format, level=settings.log_level)
     endpoint = settings.otel_exporter_otlp_endpoint if settings.otel_enabled else ""
-    tracing.configure(service=service.folder, version=version, endpoint=endpoint)
+    share = settings.otel_traces_sampler_arg
+    tracing.configure(service=service.folder, version=version, endpoint=endpoint, share=share)
     _run(run(settings))
 
 

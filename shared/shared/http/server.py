@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared.http import stuck
+from shared.http.protocol import Protocol
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -36,6 +37,8 @@ async def serve(app: ASGIApp, *, host: str, port: int, loops: Sequence[Loop] = (
             app,
             host=host,
             port=port,
+            http=Protocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

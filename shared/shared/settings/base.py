@@ -78,6 +78,8 @@ class ServiceSettings(EnvironmentSettings):
         "", description="Collector, e.g. http://tempo:4318; `/v1/traces` is appended when there is no path"
     )
 
+    otel_traces_sampler_arg: float = Field(0.1, ge=0, le=1, description="Share of deliveries that are traced")
+
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS with JetStream, 2.12 or newer")
     nats_nkey_seed: SecretStr = Field(
         SecretStr(""), description="This process's NATS user (an nkey seed, SU…); empty: connect without a user"

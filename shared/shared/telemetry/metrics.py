@@ -14,6 +14,11 @@ publish_batch = Histogram(
 publish_batch_failures = Counter(
     "em_nats_publish_batch_failures_total", "Batches not taken whole; their messages went one by one", ["error"]
 )
+spool_records = Gauge("em_spool_records", "Deliveries on ingest's own disk, not yet drained")
+spool_bytes = Gauge("em_spool_bytes", "Size of the spool")
+spool_appended = Counter("em_spool_appended_total", "Deliveries that went to the spool")
+spool_refused = Counter("em_spool_refused_total", "Spooled deliveries that the broker will never take, set aside")
+spool_damaged = Counter("em_spool_damaged_total", "Spooled deliveries whose bytes the disk changed, set aside")
 secret_slot_used = Counter("em_secret_slot_used_total", "Which live secret matched", ["source", "slot"])
 integration_enabled = Gauge("em_integration_enabled", "1: enabled and has its secret", ["source"])
 

@@ -1,20 +1,26 @@
 """W3C trace context: one trace from the delivery to the Slack message, through headers and tables."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_share = 1.0
 
 
-def configure(*, service: str, version: str, endpoint: str) -> None:
-    """Spans get ids always, so that context propagates; they are exported only when `endpoint` is set."""
-    provider = TracerProvider(resource=Resource.create({"service.name": service, "service.version": version}))
+def configure(*, service: str, version: str, endpoint: str, share: float = 1.0) -> None:
+    """Spans get ids always, so that context propagates; `share` of the traces are exported, when `endpoint` is set."""
+    global _share  # of this process
+    _share = share if endpoint else 0.0
+    resource = Resource.create({"service.name": service, "service.version": version})
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(share)))
     if endpoint:
         provider.add_span_processor(_exporter(endpoint))
     trace.set_tracer_provider(provider)
@@ -27,6 +33,16 @@ def _exporter(endpoint: str):  # type: ignore[no-untyped-def]  # the type would 
     host = endpoint.rstrip("/").split("://", 1)[-1]
     url = endpoint if "/" in host else f"{endpoint.rstrip('/')}/v1/traces"
     return BatchSpanProcessor(OTLPSpanExporter(endpoint=url))
+
+
+def is_sampled() -> bool:
+    """Chosen where a trace begins."""
+    return random.random() < _share  # noqa: S311  # not a secret
+
+
+def unsampled() -> str:
+    """A `traceparent` that nobody records: ids for the logs, at the price of two random numbers."""
+    return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-00"  # not secrets
 
 
 @contextmanager

@@ -1,0 +1,64 @@
+"""What is told of each delivery: counters always, a log line and a trace for a sample of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Counter
+from starlette.types import Scope
+
+from shared.contracts.services import INGEST
+from shared.telemetry import logs, metrics, tracing
+
+log = logs.get(__name__)
+
+ROUTE = "/webhooks/{source}"
+LINES_PER_S = 10.0
+
+
+class Observer:
+    """Label values are looked up once: `.labels()` costs more than the rest of a counter."""
+
+    def __init__(self) -> None:
+        self._next_line_at = 0.0
+        self._unlogged = 0
+        self._requests = {
+            status: metrics.http_requests.labels(INGEST.folder, "POST", ROUTE, f"{status}xx") for status in range(1, 6)
+        }
+        self._duration = metrics.http_request_duration.labels(INGEST.folder, "POST", ROUTE)
+        self._accepted: dict[tuple[str, str], Counter] = {}
+
+    @contextmanager
+    def trace(self, scope: Scope) -> Iterator[str]:
+        """Yields the delivery's `traceparent`. What came from the internet is linked, never taken as parent."""
+        if not tracing.is_sampled():
+            yield tracing.unsampled()
+            return
+        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        with tracing.span("receive webhook", link=given.decode("latin-1")) as traceparent:
+            yield traceparent
+
+    def answered(self, status: int, took_s: float) -> None:
+        self._requests[status // 100].inc()
+        self._duration.observe(took_s)
+
+    def accepted(self, source: str, status: str, **fields: object) -> None:
+        counter = self._accepted.get((source, status))
+        if counter is None:
+            counter = self._accepted[source, status] = metrics.deliveries_accepted.labels(source=source, status=status)
+        counter.inc()
+        self._say(log.info, f"delivery.{status}", source=source, **fields)
+
+    def refused(self, source: str, reason: str, **fields: object) -> None:
+        metrics.deliveries_rejected.labels(source=source, reason=reason).inc()
+        self._say(log.warning, "delivery.refused", source=source, reason=reason, **fields)
+
+    def _say(self, write: Callable[..., None], event: str, **fields: object) -> None:
+        """At most ten lines a second; each says how many were left out before it."""
+        now = time.monotonic()
+        if now < self._next_line_at:
+            self._unlogged += 1
+            return
+        self._next_line_at = now + 1 / LINES_PER_S
+        unlogged, self._unlogged = self._unlogged, 0
+        write(event, unlogged=unlogged, **fields)
