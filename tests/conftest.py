@@ -88,7 +88,9 @@ async def prefix(nats_url: str) -> AsyncIterator[str]:
     connection = await nats.connect(nats_url)
     js = connection.jetstream()
     for stream in await js.streams_info():
-        if stream.config.name and stream.config.name.startswith((f"{name.upper()}_", f"KV_{name.upper()}_", f"OBJ_{name.upper()}_")):
+        if stream.config.name and stream.config.name.startswith(
+            (f"{name.upper()}_", f"KV_{name.upper()}_", f"OBJ_{name.upper()}_")
+        ):
             await js.delete_stream(stream.config.name)
     await connection.close()
 

@@ -13,6 +13,7 @@ from em.embedded.postgres import postgres_program, prepare_cluster
 from em.home import Home
 from em.nats_users import users_file
 from em.program import Plan, Program, Ready
+from ingest.spool.persistence import FORGETFUL, file_system
 from shared.contracts.rights import OPERATOR
 from shared.contracts.services import SERVICES, Service
 from shared.contracts.subjects import Subjects
@@ -61,7 +62,7 @@ def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add:
     """Finds free ports, makes credentials, and creates the database cluster at the first time."""
     ports = port_plan.choose(_port_names(environ, demo=add is not None), base=port_base, environ=environ)
     servers, addresses, logins = _servers(home, ports, Subjects(environ.get("NATS_PREFIX") or "em"))
-    own = {"ENV": "development", "HOST": HOST, **addresses, **credentials.development(home, environ)}
+    own = {"ENV": "development", "HOST": HOST, **addresses, **_spool(home), **credentials.development(home, environ)}
     given = {name: value for name, value in environ.items() if value}
     environment = own | given | addresses | _service_ports(ports)
     extra = add(Ground(home=home, ports=ports, environment=_of_extra(environment))) if add else Extra()
@@ -75,6 +76,11 @@ def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add:
         plan=Plan(waves=_waves(home, [*servers, *extra.programs], ports, environment, logins), ports=ports, urls=urls),
         environment={name: value for name, value in environment.items() if name in known},
     )
+
+
+def _spool(home: Home) -> dict[str, str]:
+    """Below the stack's own state, unless that lies in memory: there nothing can be promised."""
+    return {} if file_system(home.root) in FORGETFUL else {"SPOOL_DIR": str(home.root / "spool")}
 
 
 def python_program(

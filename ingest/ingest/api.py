@@ -48,7 +48,7 @@ def _integrations(settings: Settings, webhooks: Webhooks) -> dict[str, object]:
             "enabled": integration.enabled,
             "configured": integration.configured,
             "secret": integration.source.secrets[0],
-            "last_received_at": webhooks.received_at.get(name),
+            "last_received_at": at.isoformat() if (at := webhooks.received_at.get(name)) else None,
         }
         for name, integration in settings.integrations.items()
     }

@@ -249,9 +249,10 @@ async def raw_request(line: Line, text: bytes, *, half_close: bool = False) -> t
     return int(status_line.split()[1]), time.monotonic() - started
 
 
-def head(*lines: bytes) -> bytes:
+def head(*lines: bytes, source: str = "github") -> bytes:
     signed = github_headers(GITHUB_SECRET, "push", "raw", BODY)
-    fixed = [b"POST /webhooks/github HTTP/1.1", b"Host: x", *(f"{k}: {v}".encode() for k, v in signed.items())]
+    request = f"POST /webhooks/{source} HTTP/1.1".encode()
+    fixed = [request, b"Host: x", *(f"{k}: {v}".encode() for k, v in signed.items())]
     return b"\r\n".join([*fixed, *lines]) + b"\r\n\r\n"
 
 
@@ -268,7 +269,7 @@ async def test_body_over_the_cap_is_413_before_it_is_read(edge: Line) -> None:
 async def test_chunked_body_over_the_cap_is_413(edge: Line) -> None:
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
-    status, _ = await raw_request(edge, head(b"Transfer-Encoding: chunked") + chunk * 20)
+    status, _ = await raw_request(edge, head(b"Transfer-Encoding: chunked", source="pagerduty") + chunk * 20)
 
     assert status == 413
 
