@@ -13,6 +13,7 @@ from em.commands import (
     doctor,
     logs,
     provision,
+    rebuild,
     reconcile,
     replay,
     stack,
@@ -60,4 +61,5 @@ app.command()(token.token)
 app.command()(credentials.credentials)
 app.command()(replay.replay)
 app.command()(reconcile.reconcile)
+app.command()(rebuild.rebuild)
 app.add_typer(dead.app, name="dead")

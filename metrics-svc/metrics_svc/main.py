@@ -1,6 +1,7 @@
 """Builds metrics-svc: the only place that makes its connections."""
 
 from metrics_svc import api, consumer
+from metrics_svc.rebuild import recomputing_both
 from metrics_svc.recompute import recompute
 from metrics_svc.settings import Settings
 from shared.bus import Relay, open_bus
@@ -13,10 +14,15 @@ from shared.http.server import serve
 
 async def run(settings: Settings) -> None:
     async with open_pool(settings, METRICS_SVC) as pool, open_bus(settings, METRICS_SVC) as bus:
-        catalogs = Catalogs(pool, settings.catalog_path, recompute=recompute)
-        events = consumer.build(settings, catalogs, bus, pool)
+        catalogs = Catalogs(pool, settings.catalog_path, recompute=recomputing_both(recompute))
+        events, replayed = consumer.build(settings, catalogs, bus, pool)
         relay = Relay(bus=bus, pool=pool, service=METRICS_SVC.folder)
-        checks = {"nats": bus.problem, "database": database_check(pool), "consumer": events.problem}
+        checks = {
+            "nats": bus.problem,
+            "database": database_check(pool),
+            "consumer": events.problem,
+            "replay": replayed.problem,
+        }
         app = api.build(settings, catalogs, pool, checks)
-        loops = [bus.watch, catalogs.watch, events.run, relay.run]
+        loops = [bus.watch, catalogs.watch, events.run, replayed.run, relay.run]
         await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=loops)

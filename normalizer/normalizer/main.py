@@ -1,6 +1,7 @@
 """Builds normalizer: the only place that makes its connections."""
 
 from normalizer import api, consumer
+from normalizer.rebuilds import Rebuilds
 from normalizer.reconciler import Reconciler
 from normalizer.settings import Settings
 from shared.bus import open_bus
@@ -13,5 +14,10 @@ async def run(settings: Settings) -> None:
     async with open_pool(settings, NORMALIZER) as pool, open_bus(settings, NORMALIZER) as bus:
         deliveries = consumer.build(bus, pool)
         app = api.build(settings, bus, pool, deliveries)
-        loops = [bus.watch, deliveries.run, Reconciler(bus=bus, pool=pool).run]
+        loops = [
+            bus.watch,
+            deliveries.run,
+            Reconciler(bus=bus, pool=pool).run,
+            Rebuilds(bus=bus, pool=pool).run,
+        ]
         await serve(app, host=settings.host, port=settings.normalizer_port, loops=loops)

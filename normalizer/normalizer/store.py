@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from normalizer.disposition import Disposition, Events, Ignored, label
 from shared.contracts.envelope import RawDelivery
 from shared.db import Connection
@@ -32,9 +34,7 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
     await _remember_duplicates(tx, translated)
     new = {(row["source"], row["delivery"], row["sha256"]): row["id"] for row in rows}
     bodies = [
-        (new.pop(key), delivery, disposition)
-        for delivery, disposition in translated
-        if (key := _key(delivery)) in new
+        (new.pop(key), delivery, disposition) for delivery, disposition in translated if (key := _key(delivery)) in new
     ]
     await tx.execute(
         """
@@ -137,3 +137,61 @@ async def missing_sequences(tx: Connection, *, first: int, last: int, since: dat
         since,
     )
     return [row["place"] for row in rows]
+
+
+class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is not yet said; `archive_id` is the last delivery that was."""
+
+    job: int
+    service: str
+    archive_id: int
+
+
+async def open_rebuild(tx: Connection) -> Rebuild | None:
+    """Nobody else works on it until the transaction ends."""
+    row = await tx.fetchrow(
+        "SELECT job, service, archive_id FROM rebuild WHERE state = 'running' ORDER BY job LIMIT 1"
+        " FOR UPDATE SKIP LOCKED"
+    )
+    return Rebuild(**row) if row else None
+
+
+async def archived_after(tx: Connection, archive_id: int, *, limit: int) -> list[tuple[int, RawDelivery]]:
+    """(id, delivery) in the order of the archive, of those whose body was kept; origin `replay`."""
+    rows = await tx.fetch(
+        """
+        SELECT id, source, event, delivery, sha256, received_at, content_type, body
+        FROM delivery JOIN LATERAL (
+            SELECT content_type, body FROM body
+            WHERE body.received_at = delivery.received_at AND body.delivery_id = delivery.id
+        ) AS kept ON kept.body IS NOT NULL
+        WHERE id > $1 ORDER BY id LIMIT $2
+        """,
+        archive_id,
+        limit,
+    )
+    return [
+        (row["id"], RawDelivery(**{name: value for name, value in row.items() if name != "id"}, origin="replay"))
+        for row in rows
+    ]
+
+
+async def advance_rebuild(
+    tx: Connection, rebuild: Rebuild, *, archive_id: int, deliveries: int, events: int, untranslatable: int
+) -> None:
+    await tx.execute(
+        """
+        UPDATE rebuild SET archive_id = $2, deliveries = deliveries + $3, events = events + $4,
+                           untranslatable = untranslatable + $5
+        WHERE job = $1
+        """,
+        rebuild.job,
+        archive_id,
+        deliveries,
+        events,
+        untranslatable,
+    )
+
+
+async def end_rebuild(tx: Connection, rebuild: Rebuild) -> None:
+    await tx.execute("UPDATE rebuild SET state = 'said' WHERE job = $1", rebuild.job)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import msgspec
 
+from shared.contracts.events import KINDS
 from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NORMALIZER, NOTIFIER
 
 MIB = 1024 * 1024
@@ -84,4 +85,14 @@ NOTIFIER_EVENTS = Durable(
 )
 NOTIFIER_NOTIFY = Durable(name=NOTIFIER.name, stream="NOTIFY", filters=("notify",), new_only=True)
 
-DURABLES = (NORMALIZER_RAW, METRICS_EVENTS, APPROVALS_EVENTS, NOTIFIER_EVENTS, NOTIFIER_NOTIFY)
+# What a rebuild says is for the one service that asked: the job's token is its name.
+METRICS_REPLAY = Durable(name=METRICS_SVC.name, stream="REPLAY", filters=(f"replay.{METRICS_SVC.name}.>",))
+
+DURABLES = (NORMALIZER_RAW, METRICS_EVENTS, METRICS_REPLAY, APPROVALS_EVENTS, NOTIFIER_EVENTS, NOTIFIER_NOTIFY)
+REBUILT = {METRICS_SVC.name: METRICS_EVENTS}  # whose projections follow from events alone
+
+
+def rebuilt_kinds(service: str) -> frozenset[str]:
+    """What a rebuild of the service has to say: all that it takes from EVENTS but what people ask."""
+    words = {pattern.split(".")[1] for pattern in REBUILT[service].filters} - {"chat"}
+    return frozenset(kind for kind in KINDS if kind.partition(".")[0] in words)
