@@ -11,14 +11,17 @@ class Headers:
     """Names are lower case; values are bytes as they came."""
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._values: dict[bytes, list[bytes]] = {}
-        for name, value in raw:
-            self._values.setdefault(name.lower(), []).append(value)
+        self._values: dict[bytes, bytes] = {}
+        self._contradictory: set[bytes] = set()
+        for given, value in raw:
+            name = given.lower()
+            if self._values.setdefault(name, value) != value:
+                self._contradictory.add(name)
 
     def single(self, name: str) -> bytes:
         """Empty when the header is absent or came twice with different values: neither is guessed."""
-        values = set(self._values.get(name.encode(), ()))
-        return values.pop() if len(values) == 1 else b""
+        key = name.encode()
+        return b"" if key in self._contradictory else self._values.get(key, b"")
 
     def text(self, name: str) -> str:
         """Printable ASCII of at most 256 characters, else nothing: header values travel on the bus."""

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 BURST_S = 10.0  # a source may send what it saved up in this time at once
 FORGERS_MAX = 10_000
@@ -66,16 +64,14 @@ class InFlight:
         self.requests = 0
         self.bytes = 0
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Raises Overloaded."""
+    def begin(self) -> None:
+        """A request, until `end`. Raises Overloaded."""
         if self.requests >= self._requests_max:
             raise Overloaded
         self.requests += 1
-        try:
-            yield
-        finally:
-            self.requests -= 1
+
+    def end(self) -> None:
+        self.requests -= 1
 
     async def reserve(self, size: int) -> None:
         """Until `release`. One body that is larger than all that is allowed goes alone. Raises Overloaded."""

@@ -1,12 +1,12 @@
 """What is told of each delivery: counters always, a log line and a trace for a sample of them."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from prometheus_client import Counter
-from starlette.types import Scope
 
+from ingest.headers import Headers
 from shared.contracts.services import INGEST
 from shared.telemetry import logs, metrics, tracing
 
@@ -28,15 +28,11 @@ class Observer:
         self._duration = metrics.http_request_duration.labels(INGEST.folder, "POST", ROUTE)
         self._accepted: dict[tuple[str, str], Counter] = {}
 
-    @contextmanager
-    def trace(self, scope: Scope) -> Iterator[str]:
-        """Yields the delivery's `traceparent`. What came from the internet is linked, never taken as parent."""
+    def trace(self, headers: Headers) -> AbstractContextManager[str]:
+        """The delivery's `traceparent`. What came from the internet is linked, never taken as parent."""
         if not tracing.is_sampled():
-            yield tracing.unsampled()
-            return
-        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-        with tracing.span("receive webhook", link=given.decode("latin-1")) as traceparent:
-            yield traceparent
+            return nullcontext(tracing.unsampled())
+        return tracing.span("receive webhook", link=headers.text("traceparent"))
 
     def answered(self, status: int, took_s: float) -> None:
         self._requests[status // 100].inc()

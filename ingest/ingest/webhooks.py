@@ -51,26 +51,28 @@ class Webhooks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        request_id = adopt(next((value for name, value in scope["headers"] if name == b"x-request-id"), b""))
-        with self._observer.trace(scope) as traceparent:
-            reply = await self._admit(scope, receive, traceparent, started)
+        headers = Headers(scope["headers"])
+        request_id = adopt(headers.single("x-request-id"))
+        with self._observer.trace(headers) as traceparent:
+            reply = await self._admit(scope, headers, receive, traceparent, started)
         self._observer.answered(reply[0].status, time.monotonic() - started)
         await answers.send_reply(send, receive, reply, request_id)
 
-    async def _admit(self, scope: Scope, receive: Receive, traceparent: str, started: float) -> Reply:
+    async def _admit(self, scope: Scope, headers: Headers, receive: Receive, traceparent: str, started: float) -> Reply:
         integration = self._integrations.get(scope["path"].removeprefix(PREFIX))
         if integration is None or not integration.enabled:
             return answers.problem(*answers.UNKNOWN_SOURCE)
         if scope["method"] != "POST":
             return answers.problem(405, "method-not-allowed", headers={"Allow": "POST"})
         source = integration.source
-        headers = Headers(scope["headers"])
         try:
-            with self._in_flight.request():
-                return await self._take(integration, headers, receive, traceparent, started)
+            self._in_flight.begin()
         except Overloaded:
-            self._observer.refused(source.name, "overload")
-            return answers.overloaded()
+            return self._overloaded(source)
+        try:
+            return await self._take(integration, headers, receive, traceparent, started)
+        except Overloaded:
+            return self._overloaded(source)
         except RateExceeded as error:
             self._observer.refused(source.name, "rate")
             return answers.rate_exceeded(error)
@@ -78,6 +80,8 @@ class Webhooks:
             return self._unreadable(source, error)
         except Rejection as rejection:
             return self._forged(source, rejection, (scope.get("client") or ("", 0))[0])
+        finally:
+            self._in_flight.end()
 
     async def _take(
         self, integration: Integration, headers: Headers, receive: Receive, traceparent: str, started: float
@@ -153,6 +157,10 @@ class Webhooks:
         )
         body = msgspec.json.encode({"status": status, "delivery": delivery.delivery})
         return source.accepted(delivery.body) or Answer(status=source.accepted_status, body=body), {}
+
+    def _overloaded(self, source: Source) -> Reply:
+        self._observer.refused(source.name, "overload")
+        return answers.overloaded()
 
     def _unreadable(self, source: Source, error: Unreadable) -> Reply:
         match error:

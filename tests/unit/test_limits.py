@@ -65,7 +65,10 @@ async def test_bytes_that_get_no_room_in_time_are_refused_and_leave_nothing_rese
 def test_one_request_more_than_allowed_is_refused_at_once() -> None:
     in_flight = InFlight(requests_max=1, bytes_max=100)
 
-    with in_flight.request(), pytest.raises(Overloaded), in_flight.request():
-        pass
+    in_flight.begin()
+    with pytest.raises(Overloaded):
+        in_flight.begin()
+    in_flight.end()
+    in_flight.begin()
 
-    assert in_flight.requests == 0
+    assert in_flight.requests == 1

@@ -55,6 +55,10 @@ class Acks:
         self._waiting: dict[str, tuple[float, Done]] = {}
         self._sweeping = False
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._inbox)
+
     async def open(self) -> None:
         """Once, before the first `expect`; needs the connection."""
         if not self._inbox:

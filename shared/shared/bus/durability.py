@@ -4,6 +4,7 @@ A server shows `sync_always` nowhere but at its monitoring endpoint, which servi
 looks there, and writes down what was seen.
 """
 
+import asyncio
 import time
 from datetime import datetime
 from typing import Literal
@@ -65,14 +66,20 @@ class Durability:
         self._js = js
         self._subjects = subjects
         self._look_at = 0.0
+        self._looking = asyncio.Lock()
         self.proof: Proof | None = None
 
     async def problem(self) -> str | None:
-        """None once proven. While the broker is away, what was seen last holds."""
+        """None once proven. While the broker is away, what was seen last holds; who asks meanwhile waits."""
         if time.monotonic() >= self._look_at and self._connection.is_connected:
-            self._look_at = time.monotonic() + (LOOK_AGAIN_S if self.proof else LOOK_AGAIN_WITHOUT_PROOF_S)
-            try:
-                self.proof = await read(self._js, self._subjects)
-            except (nats.errors.Error, TimeoutError, OSError) as error:
-                log.warning("durability.unread", error=repr(error))
+            async with self._looking:
+                if time.monotonic() >= self._look_at:
+                    await self._look()
         return None if self.proof else NOT_PROVEN
+
+    async def _look(self) -> None:
+        try:
+            self.proof = await read(self._js, self._subjects)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            log.warning("durability.unread", error=repr(error))
+        self._look_at = time.monotonic() + (LOOK_AGAIN_S if self.proof else LOOK_AGAIN_WITHOUT_PROOF_S)

@@ -48,8 +48,15 @@ class Publisher:
 
     async def publish(self, message: Outgoing, *, timeout_s: float) -> Ack:
         """Raises PublishUnknown, PublishRefused or FrameTooLarge."""
-        [ack] = await self.publish_all([message], timeout_s=timeout_s)
-        return ack
+        started = time.monotonic()
+        deadline = started + timeout_s
+        block = self._block(message)
+        await self._until_connected(deadline)
+        answer = await self._send(message, block, deadline)
+        metrics.publish_duration.observe(time.monotonic() - started)
+        if isinstance(answer, PublishError):
+            raise answer
+        return answer
 
     async def publish_all(self, messages: Sequence[Outgoing], *, timeout_s: float) -> list[Ack]:
         """Acknowledgements in order, all in flight at once. Raises as `publish` for the first that failed."""
@@ -71,6 +78,8 @@ class Publisher:
 
     async def _until_connected(self, deadline: float) -> None:
         """What is offered while the link is away may be sent or not: so nothing is."""
+        if self._acks.is_open and self._link.is_connected:
+            return
         while not (self._link.is_connected and self._link.begun):
             if time.monotonic() >= deadline:
                 raise PublishUnknown("not connected to NATS")
