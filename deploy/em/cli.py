@@ -16,6 +16,7 @@ from em.commands import (
     rebuild,
     reconcile,
     replay,
+    spool,
     stack,
     status,
     token,
@@ -63,3 +64,4 @@ app.command()(replay.replay)
 app.command()(reconcile.reconcile)
 app.command()(rebuild.rebuild)
 app.add_typer(dead.app, name="dead")
+app.add_typer(spool.app, name="spool")

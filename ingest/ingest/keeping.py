@@ -111,16 +111,11 @@ class Keeper:
                 return ack
 
     async def _publish(self, message: Outgoing, *, timeout_s: float) -> Ack:
-        """With a claim check where the body is large."""
         if not self._bus.durability.proof and self._bus.connection.is_connected:
             problem = await self._bus.durability.problem()
             if problem:
                 raise Unproven(problem)
-        if len(message.body) > BODY_INLINE_MAX_BYTES:
-            name = await self._bus.bodies.put(message.body, timeout_s=timeout_s)
-            headers = {**message.headers, EM_OBJECT: name, EM_SIZE: str(len(message.body))}
-            message = msgspec.structs.replace(message, body=b"", headers=headers)
-        return await self._bus.publisher.publish(message, timeout_s=timeout_s)
+        return await with_claim_check(self._bus, message, timeout_s=timeout_s)
 
     async def _append(self, message: Outgoing) -> None:
         assert self._spool is not None  # noqa: S101  # `keep` asked
@@ -130,3 +125,12 @@ class Keeper:
             self._full = True
             raise NotKept(str(error) or type(error).__name__) from None
         self._full = False
+
+
+async def with_claim_check(bus: Bus, message: Outgoing, *, timeout_s: float) -> Ack:
+    """Published; a large body goes to the bucket first, and the message names it. Raises PublishError."""
+    if len(message.body) > BODY_INLINE_MAX_BYTES:
+        name = await bus.bodies.put(message.body, timeout_s=timeout_s)
+        headers = {**message.headers, EM_OBJECT: name, EM_SIZE: str(len(message.body))}
+        message = msgspec.structs.replace(message, body=b"", headers=headers)
+    return await bus.publisher.publish(message, timeout_s=timeout_s)

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,9 +98,8 @@ def naive() -> FastAPI:
     return app
 
 
-APPS = {"hello": lambda: hello, "prototype": Prototype, "naive": naive}
+APPS: dict[str, Callable[[], Any]] = {"hello": lambda: hello, "prototype": Prototype, "naive": naive}
 
 if __name__ == "__main__":
     name, port = sys.argv[1:]
-    lifespan = "on" if name == "naive" else "off"
-    uvicorn.run(APPS[name](), port=int(port), log_level="warning", access_log=False, lifespan=lifespan)
+    uvicorn.run(APPS[name](), port=int(port), log_level="warning", access_log=False)

@@ -63,4 +63,4 @@ def _until_it_answers(port: int, process: "subprocess.Popen[bytes]", log: Path) 
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"{process.args} did not start:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text()[-2000:]}")

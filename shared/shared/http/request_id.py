@@ -18,3 +18,8 @@ def adopt(given: bytes) -> str:
     )  # names a request, guards nothing
     _current.set(chosen)
     return chosen
+
+
+def _made() -> str:
+    """It names a request and guards nothing."""
+    return f"{random.getrandbits(128):032x}"

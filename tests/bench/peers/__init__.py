@@ -46,5 +46,6 @@ def _toolchain() -> str | None:
     return str(TOOLCHAIN / "bin" / "go")
 
 
-def _skipped(reason: str) -> None:
+def _skipped(reason: str) -> Path | None:
     print(f"  Go rows are skipped: {reason}", file=sys.stderr)
+    return None
