@@ -1,8 +1,10 @@
 """Several processes of one service on one durable: law 4 holds, nothing is lost when one of them is killed."""
 
 import asyncio
+import dataclasses
 import os
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,4 +132,41 @@ async def test_process_killed_beside_others_loses_nothing(shop: Line) -> None:
         linked = await shop.fetch("SELECT count(*) AS n FROM metrics.change_link WHERE deployment IS NOT NULL")
         assert linked[0]["n"] == PAIRS
     finally:
+        await other.stop()
+
+
+async def test_P05_process_that_slept_through_its_lease_writes_nothing_twice(shop: Line) -> None:
+    """A process that is stopped with a batch in hand wakes up after another has handled it."""
+    changes, deployments = halves(PAIRS)
+    other = another(shop, 2)
+    other.program = dataclasses.replace(other.program, env={**other.program.env, "FAILPOINT": "batch.handled:sleep:1"})
+    try:
+        await other.start()
+        publishing = asyncio.create_task(publish(shop, [*changes, *deployments]))
+
+        async def is_in_hand() -> bool:
+            async with shop.broker() as broker:
+                info = await broker.jetstream().consumer_info(shop.subjects.stream("EVENTS"), METRICS_SVC.name)
+                return bool(info.num_ack_pending)
+
+        await until(is_in_hand, timeout_s=20, what="nothing was taken")
+        assert other.pid
+        os.kill(other.pid, signal.SIGSTOP)
+        await publishing
+        await shop.start(METRICS_SVC)
+
+        async def is_linked() -> bool:
+            rows = await shop.fetch("SELECT count(*) AS n FROM metrics.change_link WHERE deployment IS NOT NULL")
+            return bool(rows[0]["n"] == PAIRS)
+
+        await until(is_linked, timeout_s=60, what="nobody took over")
+        before = await shop.dump("metrics")
+        os.kill(other.pid, signal.SIGCONT)
+        await shop.settled(timeout_s=60)
+
+        assert await shop.dump("metrics") == before
+        assert await shop.messages("DEAD") == 0
+    finally:
+        if other.pid:
+            os.kill(other.pid, signal.SIGCONT)
         await other.stop()

@@ -155,7 +155,7 @@ async def _open(settings: ServiceSettings, *, name: str, user: str, stays: bool)
         "max_reconnect_attempts": -1 if stays else 1,  # to nats-py 0 means without end, too
         "reconnect_time_wait": RECONNECT_WAIT_S,
         "ping_interval": PING_INTERVAL_S,
-        "max_outstanding_pings": 2,
+        "max_outstanding_pings": 1,  # a link that carries nothing is noticed within two intervals
         "pending_size": PENDING_MAX_BYTES,
         "error_cb": faults.on_error,
         "disconnected_cb": faults.on_disconnected,
