@@ -62,10 +62,14 @@ async def event_gaps(
     seen = 0
     async for page in archive.pages(tx, archive.Wanted(since=since, with_events=True)):
         for archived in page:
-            if not known.issuperset(_ids(archived)):
+            if not is_said(archived, known):
                 yield archived
         seen += len(page)
         progress(seen)
+
+
+def is_said(archived: Archived, known: set[str]) -> bool:
+    return known.issuperset(_ids(archived))
 
 
 def event_row(archived: Archived, bus: Bus) -> waiting.Row | None:
