@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
-from shared.contracts.envelope import EM_ORIGIN, MESSAGE_ID
+from shared.contracts.envelope import EM_ORIGIN, MESSAGE_ID, own_headers
 from shared.contracts.services import SERVICES, Service
 from shared.db.pool import server_settings
 from tests.e2e.conftest import Theatre
@@ -63,6 +63,6 @@ async def _make_replay(theatre: Theatre) -> None:
         kept = [await js.get_msg(stream, sequence) for sequence in range(1, last + 1)]
         await js.purge_stream(stream)
         for message in kept:
-            headers = {**(message.headers or {}), EM_ORIGIN: "replay"}
+            headers = {**own_headers(message.headers), EM_ORIGIN: "replay"}
             headers[MESSAGE_ID] = f"replay:{headers[MESSAGE_ID]}"
             await js.publish(message.subject or "", message.data or b"", headers=headers)
