@@ -13,7 +13,7 @@ from shared.db.migrate import bootstrap, migrate
 from shared.telemetry import logs, tracing
 from tests.backends import start_nats, start_postgres
 from tests.line import Line, open_line
-from tests.provisioning import provisioned
+from tests.provisioning import provisioned, removed
 from tests.shipping import CATALOG, write_catalog
 
 TEMPLATE = "em_template"
@@ -80,19 +80,10 @@ async def database_url(postgres_url: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def prefix(nats_url: str) -> AsyncIterator[str]:
     """A NATS_PREFIX of the test's own, provisioned; its streams go with the test."""
-    import nats
-
     name = f"t{uuid4().hex[:10]}"
     await provisioned(nats_url, name)
     yield name
-    connection = await nats.connect(nats_url)
-    js = connection.jetstream()
-    for stream in await js.streams_info():
-        if stream.config.name and stream.config.name.startswith(
-            (f"{name.upper()}_", f"KV_{name.upper()}_", f"OBJ_{name.upper()}_")
-        ):
-            await js.delete_stream(stream.config.name)
-    await connection.close()
+    await removed(nats_url, name)
 
 
 async def _execute(url: str, *statements: str) -> None:

@@ -45,6 +45,7 @@ class Keeper:
         self._spool = spool
         self._away = bool(spool and spool.records)
         self._full = False
+        self._refusals = 0
 
     @property
     def mode(self) -> Mode:
@@ -119,12 +120,15 @@ class Keeper:
 
     async def _append(self, message: Outgoing) -> None:
         assert self._spool is not None  # noqa: S101  # `keep` asked
+        refusals = self._refusals
         try:
             await self._spool.append(message)
         except (SpoolFull, SpoolBroken) as error:
             self._full = True
+            self._refusals += 1
             raise NotKept(str(error) or type(error).__name__) from None
-        self._full = False
+        if self._refusals == refusals:  # else somebody who came later found no room
+            self._full = False
 
 
 async def with_claim_check(bus: Bus, message: Outgoing, *, timeout_s: float) -> Ack:

@@ -18,7 +18,7 @@ from em.embedded.server import Server
 from em.sandbox.sender import github_headers, slack_command
 from shared.contracts.services import INGEST, NORMALIZER
 from tests.line import GITHUB_SECRET, Line, open_line
-from tests.provisioning import provisioned
+from tests.provisioning import provisioned, removed
 from tests.waiting import until
 
 ANSWERS_WITHIN_S = 9.0
@@ -268,6 +268,7 @@ async def open_edge(nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     ) as line:
         await line.start(INGEST)
         yield line
+    await removed(nats_url, "drip")
 
 
 async def converse(line: Line, *parts: bytes, every_s: float = 0.0) -> bytes:

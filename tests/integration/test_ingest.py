@@ -14,7 +14,7 @@ from em.sandbox.sender import github_headers, pagerduty_headers, slack_click, sl
 from shared.contracts.ids import body_delivery_id
 from shared.contracts.services import INGEST
 from tests.line import GITHUB_SECRET, PAGERDUTY_SECRET, SLACK_SECRET, Line, open_line
-from tests.provisioning import provisioned
+from tests.provisioning import provisioned, removed
 
 BODY = b'{"zen":"Keep it logically awesome.","repository":{"full_name":"acme/checkout"}}'
 
@@ -32,6 +32,7 @@ async def edge(nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> Async
     ) as line:
         await line.start(INGEST)
         yield line
+    await removed(nats_url, "edge")
 
 
 async def stored(line: Line) -> int:

@@ -54,7 +54,7 @@ REPLAY = Stream(
 DEAD = Stream(name="DEAD", subjects=("dead.>",), max_age=timedelta(days=90), max_bytes=256 * MIB)
 
 BODIES_MAX_AGE = RAW.max_age + timedelta(days=1)
-BODIES_MAX_BYTES = 2048 * MIB
+BODIES_MAX_BYTES = 1024 * MIB
 BODY_INLINE_MAX_BYTES = 512 * 1024  # what is larger goes to the bucket, and its message names it
 
 STREAMS = (RAW, EVENTS, NOTIFY, REPLAY, DEAD)
