@@ -1,20 +1,26 @@
 """The spool's directory with real processes and disks: killed, full, damaged, drained by hand."""
 
 import asyncio
+import errno
+import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ingest.spool import Drain, Spool, SpoolBroken, SpoolFull, SpoolUnusable
-from ingest.spool.spool import read, segment_paths
+from ingest.spool.drain import LAST_CHANCE_S
+from ingest.spool.files import read, segment_paths
 from shared.bus.errors import PublishRejected, PublishUnknown
 from shared.contracts.envelope import Outgoing
 from tests.e2e.test_ledger import em
 from tests.line import Line
+from tests.waiting import until
 
 MIB = 1024 * 1024
 WRITER = """
@@ -42,13 +48,13 @@ def message(number: int, size: int = 100) -> Outgoing:
 
 
 def ids(directory: Path) -> list[str]:
-    found = [record.message for path in segment_paths(directory) for record, _ in read(path)]
+    found = [record.message for path in segment_paths(directory) for record in read(path)]
     return [each.headers["Nats-Msg-Id"] for each in found if each]
 
 
 def test_law_1_what_append_returned_for_survives_kill_9(tmp_path: Path, scale: int) -> None:
     told: list[str] = []
-    for round_ in range(10 * scale):
+    for round_ in range(20 * scale):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), str(round_ * 1_000_000)], stdout=subprocess.PIPE, text=True
         )
@@ -166,7 +172,7 @@ async def test_what_is_refused_for_good_is_set_aside_and_blocks_nobody(tmp_path:
 
     assert published == ["0", "1", "3", "4"]
     [aside] = list((tmp_path / "refused").iterdir())
-    assert [record.message for record, _ in read(aside)] == [
+    assert [record.message for record in read(aside)] == [
         Outgoing(subject="s", body=bytes(100), headers={"Nats-Msg-Id": "2", "Em-Origin": "live"})
     ]
     assert segment_paths(tmp_path) == []
@@ -182,10 +188,12 @@ async def test_what_the_broker_does_not_acknowledge_stays(tmp_path: Path) -> Non
         if int(each.headers["Nats-Msg-Id"]) >= 70:
             raise PublishUnknown("away")
 
+    drain = Drain(spool, publish)
+    await drain.drain_oldest()
     with pytest.raises(PublishUnknown):
-        await Drain(spool, publish).drain_oldest()
+        await drain.drain_oldest()
 
-    assert spool.records == 36
+    assert spool.records == 30
     spool.close()
     assert len(ids(tmp_path)) == 100
 
@@ -211,3 +219,278 @@ async def test_em_spool_tells_what_is_there_and_drains_it(line: Line, tmp_path: 
     assert (drained[0], drained[1].strip()) == (0, "the spool is empty")
     assert empty == (0, "0 deliveries in 0 bytes\n")
     assert await line.messages("RAW") == 3
+
+
+async def test_drain_killed_again_and_again_brings_each_record_once_with_its_bytes(line: Line, tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    spool = Spool.open(directory, max_bytes=100 * MIB)
+    subject = line.subjects.raw(source="github", event="push")
+    bodies = {f"d{number}": os.urandom(2_000) for number in range(6_000)}
+    await asyncio.gather(
+        *(
+            spool.append(Outgoing(subject=subject, body=body, headers={"Nats-Msg-Id": name, "Em-Origin": "live"}))
+            for name, body in bodies.items()
+        )
+    )
+    spool.close()
+
+    stopped_at = [await drain_until(line, directory, share * len(bodies) // 4) for share in (1, 2)]
+    assert 0 < stopped_at[0] < stopped_at[1] < len(bodies)
+    code, out = await em(line, "spool", "drain", "--dir", str(directory))
+
+    assert (code, out.strip()) == (0, "the spool is empty")
+    async with line.broker() as connection:
+        js = connection.jetstream()
+        stored = [await js.get_msg(line.subjects.stream("RAW"), n) for n in range(1, len(bodies) + 1)]
+    assert await line.messages("RAW") == len(bodies)
+    assert {(message.headers or {})["Nats-Msg-Id"]: message.data for message in stored} == bodies
+    assert {(message.headers or {})["Em-Origin"] for message in stored} == {"spool"}
+
+
+async def drain_until(line: Line, directory: Path, count: int) -> int:
+    """`em spool drain`, killed when RAW holds so many; how many it holds then."""
+    environment = {**os.environ, "NATS_URL": line.nats_url, "NATS_PREFIX": line.subjects.prefix}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "em", "spool", "drain", "--dir", str(directory)),
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with line.broker() as connection:
+        js = connection.jetstream()
+        while (await js.stream_info(line.subjects.stream("RAW"))).state.messages < count:
+            assert process.returncode is None
+            await asyncio.sleep(0.002)
+    process.kill()
+    await process.wait()
+    return await line.messages("RAW")
+
+
+async def test_status_in_json_names_what_was_set_aside(line: Line, tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    await spool.append(message(1))
+    await Drain(spool, rejecting).drain_oldest()
+    spool.close()
+
+    code, out = await em(line, "spool", "status", "--dir", str(tmp_path), "--json")
+
+    found = {"records": 0, "bytes": 0, "oldest_received_at": "", "refused": ["00000001-0.rec"], "damaged": []}
+    assert (code, json.loads(out)) == (1, found)
+
+
+async def rejecting(_: Outgoing) -> None:
+    raise PublishRejected("never")
+
+
+async def test_what_one_outage_set_aside_is_not_overwritten_by_the_next(tmp_path: Path) -> None:
+    for number in range(3):
+        spool = Spool.open(tmp_path, max_bytes=MIB)
+        await spool.append(message(number))
+        await Drain(spool, rejecting).drain_oldest()
+        spool.close()
+
+    kept = [record.message for path in sorted((tmp_path / "refused").iterdir()) for record in read(path)]
+    assert kept == [message(number) for number in range(3)]
+
+
+async def test_bound_counts_what_is_being_written_and_what_was_set_aside(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    first = asyncio.create_task(spool.append(message(1, 600_000)))
+    while not segment_paths(tmp_path):
+        await asyncio.sleep(0)
+    with pytest.raises(SpoolFull):
+        await spool.append(message(2, 600_000))
+    await first
+
+    await Drain(spool, rejecting).drain_oldest()
+
+    assert segment_paths(tmp_path) == []
+    assert spool.size > 600_000
+    with pytest.raises(SpoolFull):
+        await spool.append(message(3, 600_000))
+    spool.close()
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    with pytest.raises(SpoolFull):
+        await spool.append(message(3, 600_000))
+    spool.close()
+
+
+@pytest.mark.parametrize("what", ["a directory", "a file"])
+async def test_disk_that_fails_to_sync_once_costs_that_append_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    if what == "a file":
+        await spool.append(message(0))
+    failures = [OSError(errno.EIO, "Input/output error")]
+    fsync = os.fsync
+
+    def failing_once(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (what == "a directory") and failures:
+            raise failures.pop()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing_once)
+    with pytest.raises(SpoolBroken, match="Input/output error"):
+        await spool.append(message(1))
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(spool.append(message(number)) for number in (2, 3)))
+
+    whole = ["0", "2", "3"] if what == "a file" else ["2", "3"]
+    assert ids(tmp_path) == whole
+    assert spool.records == len(whole)
+    spool.close()
+
+
+async def test_what_is_refused_waits_where_the_disk_has_no_room_to_set_it_aside(small_disk: Path) -> None:
+    spool = Spool.open(small_disk, max_bytes=100 * MIB, forgetful=frozenset())
+    for number in range(3):
+        await spool.append(message(number, 100_000))
+    refused_before = refused_total()
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"), ballast.open("wb") as file:
+        while True:
+            file.write(bytes(4096))
+    stop = asyncio.Event()
+    draining = asyncio.create_task(Drain(spool, rejecting).run(stop))
+    await asyncio.sleep(0.5)
+    left = spool.records
+    ballast.unlink()
+    await until_drained(spool)
+    stop.set()
+    await draining
+
+    assert left == 3
+    assert refused_total() - refused_before == 3
+    kept = [record.message for path in sorted((small_disk / "refused").iterdir()) for record in read(path)]
+    assert kept == [message(number, 100_000) for number in range(3)]
+    spool.close()
+
+
+def refused_total() -> float:
+    return REGISTRY.get_sample_value("em_spool_refused_total") or 0.0
+
+
+async def until_drained(spool: Spool) -> None:
+    async def none_is_left() -> bool:
+        return spool.records == 0
+
+    await until(none_is_left, timeout_s=20, what="the spool was not drained")
+
+
+async def test_drain_takes_what_comes_while_it_drains_and_leaves_no_file(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, max_bytes=100 * MIB)
+    published: list[str] = []
+
+    async def publish(each: Outgoing) -> None:
+        await asyncio.sleep(0)
+        published.append(each.headers["Nats-Msg-Id"])
+
+    stop = asyncio.Event()
+    draining = asyncio.create_task(Drain(spool, publish).run(stop))
+    for number in range(0, 1200, 12):
+        await asyncio.gather(*(spool.append(message(n, 20_000)) for n in range(number, number + 12)))
+    await until_drained(spool)
+    stop.set()
+    await draining
+
+    assert sorted(map(int, published)) == list(range(1200))
+    assert segment_paths(tmp_path) == []
+    assert spool.size == 0
+    spool.close()
+
+
+async def test_drain_starts_while_deliveries_keep_coming(tmp_path: Path) -> None:
+    """The segment that is written to is drained as far as it is synced."""
+    spool = Spool.open(tmp_path, max_bytes=100 * MIB)
+    spool_is_written = asyncio.create_task(spool.append(message(0)))
+    await spool_is_written
+    published = asyncio.Event()
+
+    async def publish(_: Outgoing) -> None:
+        published.set()
+
+    slow = asyncio.create_task(spool.append(message(1, 5_000_000)))
+    await asyncio.sleep(0)
+    await Drain(spool, publish).drain_oldest()
+    assert published.is_set()
+
+    await slow
+    assert (spool.records, ids(tmp_path)) == (1, ["1"] if len(segment_paths(tmp_path)) == 2 else ["0", "1"])
+    spool.close()
+
+
+async def test_stop_ends_the_drain_within_its_bound_though_the_broker_is_away(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    for number in range(3):
+        await spool.append(message(number))
+
+    async def publish(_: Outgoing) -> None:
+        await asyncio.sleep(60)
+
+    stop = asyncio.Event()
+    draining = asyncio.create_task(Drain(spool, publish).run(stop))
+    await asyncio.sleep(0.1)
+    stop.set()
+    async with asyncio.timeout(LAST_CHANCE_S + 2):
+        await draining
+
+    assert spool.records == 3
+    spool.close()
+    assert ids(tmp_path) == ["0", "1", "2"]
+
+
+async def test_stop_drains_what_is_left(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    for number in range(200):
+        await spool.append(message(number))
+    published: list[str] = []
+
+    async def publish(each: Outgoing) -> None:
+        published.append(each.headers["Nats-Msg-Id"])
+
+    stop = asyncio.Event()
+    stop.set()
+    await Drain(spool, publish).run(stop)
+
+    assert (len(published), spool.records) == (200, 0)
+    spool.close()
+
+
+def test_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(SpoolUnusable, match=f"SPOOL_DIR={tmp_path}/file/spool: Not a directory"):
+        Spool.open(tmp_path / "file" / "spool", max_bytes=MIB)
+
+
+def test_each_new_directory_is_on_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    Spool.open(tmp_path / "a" / "b", max_bytes=MIB).close()
+
+    assert synced[:3] == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+
+
+@pytest.mark.parametrize(("origin", "then"), [("live", "spool"), ("demo", "demo"), (None, "spool")])
+async def test_origin_tells_that_it_was_held_up_unless_it_is_the_demos(
+    tmp_path: Path, origin: str | None, then: str
+) -> None:
+    spool = Spool.open(tmp_path, max_bytes=MIB)
+    headers = {"Nats-Msg-Id": "1", "Em-Received": "2026-03-01T00:00:00Z", **({"Em-Origin": origin} if origin else {})}
+    await spool.append(Outgoing(subject="s", body=b"b", headers=headers))
+    published: list[Outgoing] = []
+
+    async def publish(each: Outgoing) -> None:
+        published.append(each)
+
+    await Drain(spool, publish).drain_oldest()
+
+    assert published == [Outgoing(subject="s", body=b"b", headers={**headers, "Em-Origin": then})]
+    spool.close()

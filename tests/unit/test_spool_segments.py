@@ -1,9 +1,13 @@
 """The format of the spool's segments: whatever a crash or a disk does to the file, whole records are found."""
 
-from hypothesis import given, settings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.spool.segment import Record, encode, records
+from ingest.spool.files import SEARCH_BYTES, SegmentFile, read
+from ingest.spool.segment import HEADER_BYTES, MAGIC, Record, encode, records
 from shared.contracts.envelope import Outgoing
 
 MESSAGES = st.lists(
@@ -42,17 +46,14 @@ def test_file_cut_at_any_byte_yields_the_records_that_are_whole(messages: list[O
 
 
 @given(MESSAGES.filter(bool), st.data())
-def test_one_flipped_bit_costs_one_record_at_most(messages: list[Outgoing], data: st.DataObject) -> None:
+def test_one_flipped_bit_costs_one_record_and_is_told(messages: list[Outgoing], data: st.DataObject) -> None:
     parts = list(map(encode, messages))
     file = bytearray(b"".join(parts))
     at = data.draw(st.integers(0, len(file) - 1))
     hit = next(n for n in range(len(parts)) if at < sum(map(len, parts[: n + 1])))
     file[at] ^= 1 << data.draw(st.integers(0, 7))
 
-    kept = [message for message in found(bytes(file)) if message is not None]
-
-    others = messages[:hit] + messages[hit + 1 :]
-    assert kept in (messages, others)
+    assert found(bytes(file)) == [*messages[:hit], None, *messages[hit + 1 :]]
 
 
 def test_a_damaged_record_is_told_with_its_bytes() -> None:
@@ -68,9 +69,42 @@ def test_a_damaged_record_is_told_with_its_bytes() -> None:
     assert [record.message for record in told] == [messages[0], None, messages[2]]
 
 
-def test_a_damaged_header_hides_no_later_record() -> None:
+@pytest.mark.parametrize("hit", range(3))
+def test_a_damaged_header_hides_no_other_record_and_is_no_torn_tail(hit: int) -> None:
     messages = [Outgoing(subject=f"s{n}", body=b"x" * 50, headers={}) for n in range(3)]
     parts = list(map(encode, messages))
-    damaged = b"\x00" * 16 + parts[1][16:]
+    parts[hit] = b"\x00" * HEADER_BYTES + parts[hit][HEADER_BYTES:]
 
-    assert found(parts[0] + damaged + parts[2]) == [messages[0], None, messages[2]]
+    assert found(b"".join(parts)) == [*messages[:hit], None, *messages[hit + 1 :]]
+
+
+@pytest.mark.parametrize("length", [10, 10_000])
+def test_what_looks_like_a_header_in_somebodys_body_hides_nothing(length: int) -> None:
+    header = encode(Outgoing(subject="s", body=b"x" * length, headers={}))[:HEADER_BYTES]
+    messages = [Outgoing(subject="s", body=body, headers={}) for body in (b"aa" + header, b"b" * 200, b"c" * 200)]
+    file = bytearray(b"".join(map(encode, messages)))
+    file[5] ^= 1
+
+    assert found(bytes(file)) == [None, *messages[1:]]
+
+
+@given(MESSAGES.filter(bool), st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_reads_as_its_bytes_do(tmp_path: Path, messages: list[Outgoing], data: st.DataObject) -> None:
+    content = bytearray(b"".join(map(encode, messages)))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1
+    path = tmp_path / "file"
+    path.write_bytes(content)
+
+    assert list(read(path)) == list(records(bytes(content)))
+    assert list(read(path, size=len(content) // 2)) == list(records(bytes(content[: len(content) // 2])))
+
+
+@pytest.mark.parametrize("at", [0, SEARCH_BYTES - 3, SEARCH_BYTES - 1, SEARCH_BYTES, 3 * SEARCH_BYTES])
+def test_a_magic_is_found_wherever_it_lies(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"\x00" * at + MAGIC)
+
+    with SegmentFile(path) as file:
+        assert file.find(MAGIC, 0) == at
+        assert file.find(MAGIC, at + 1) == -1

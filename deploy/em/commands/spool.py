@@ -36,18 +36,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Count what is spooled, refused and damaged; also beside a running ingest. Exit code: 0 nothing left, 1 some."""
-    from ingest.spool.spool import DAMAGED, REFUSED, read, segment_paths
-    from shared.contracts.envelope import EM_RECEIVED
+    from ingest.spool.files import DAMAGED, REFUSED, set_aside_paths
 
-    records = size = 0
-    oldest = ""
-    for path in segment_paths(directory):
-        size += path.stat().st_size
-        for record, _ in read(path):
-            records += 1
-            if record.message and not oldest:
-                oldest = record.message.headers.get(EM_RECEIVED, "")
-    aside = {place: sorted(path.name for path in (directory / place).glob("*.rec")) for place in (REFUSED, DAMAGED)}
+    records, size, oldest = _counted(directory)
+    aside = {place: [path.name for path in set_aside_paths(directory / place)] for place in (REFUSED, DAMAGED)}
     found = {"records": records, "bytes": size, "oldest_received_at": oldest, **aside}
     if as_json:
         SCREEN.out.out(json.dumps(found, indent=2))
@@ -58,6 +50,25 @@ def status(
                 SCREEN.line(f"{place}: {directory / place / name}")
     if records or any(aside.values()):
         raise typer.Exit(SOMETHING_LEFT)
+
+
+def _counted(directory: Path) -> tuple[int, int, str]:
+    """(records, bytes, the oldest's Em-Received). A running ingest may remove a segment at any time."""
+    from ingest.spool.files import read, segment_paths, size_of
+    from shared.contracts.envelope import EM_RECEIVED
+
+    records = size = 0
+    received: list[str] = []
+    for path in segment_paths(directory):
+        size += size_of(path)
+        try:
+            for record in read(path):
+                records += 1
+                if record.message and EM_RECEIVED in record.message.headers:
+                    received = [min([*received, record.message.headers[EM_RECEIVED]])]
+        except FileNotFoundError:
+            continue
+    return records, size, received[0] if received else ""
 
 
 @app.command()
@@ -91,6 +102,8 @@ async def _publish(spool: "Spool") -> None:
     from shared.bus.errors import PublishError
 
     async with operator.open_bus() as bus:
+        if problem := await bus.durability.problem():
+            raise EmError(problem, hint="a record is deleted once it is acknowledged: that must mean on disk")
         with Progress(console=SCREEN.err, transient=True) as progress:
             task = progress.add_task("draining", total=spool.records)
 
@@ -103,3 +116,5 @@ async def _publish(spool: "Spool") -> None:
                     pass
             except PublishError as error:
                 SCREEN.line(f"NATS does not take them: {error}")
+            except OSError as error:
+                SCREEN.line(f"the disk refuses: {error}")

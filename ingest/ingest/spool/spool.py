@@ -7,15 +7,13 @@ SpoolError
 
 import asyncio
 import fcntl
-import mmap
 import os
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from ingest.spool.persistence import FORGETFUL, file_system, sync_directory
-from ingest.spool.segment import Record, encode, records
+from ingest.spool.files import DAMAGED, REFUSED, SUFFIX, Aside, Segment, read, segment_paths
+from ingest.spool.persistence import FORGETFUL, file_system, make_directory, sync_directory
+from ingest.spool.segment import Record, encode
 from shared.contracts.envelope import Outgoing
 from shared.settings import InvalidConfiguration
 from shared.telemetry import logs, metrics
@@ -23,9 +21,6 @@ from shared.telemetry import logs, metrics
 log = logs.get(__name__)
 
 SEGMENT_MAX_BYTES = 8 * 1024 * 1024
-SUFFIX = ".seg"
-REFUSED = "refused"
-DAMAGED = "damaged"
 LOCK = "lock"
 
 
@@ -43,57 +38,38 @@ class SpoolFull(SpoolError): ...
 class SpoolBroken(SpoolError): ...
 
 
-class Segment:
-    """A file, and how far it is drained. Sizes in bytes."""
-
-    def __init__(self, path: Path, *, count: int, size: int) -> None:
-        self.path = path
-        self.count = count
-        self.size = size
-        self.drained_count = 0
-        self.drained_size = 0
-
-
 class Spool:
-    """Made by `open`. Appends that wait together share one write and one fsync, in a thread."""
+    """Made by `open`. Appends that wait together share one write and one fsync.
+
+    Threads write and sync; what is known of the segments changes on the event loop only.
+    """
 
     def __init__(self, directory: Path, *, max_bytes: int, lock: int) -> None:
         self.directory = directory
         self._max_bytes = max_bytes
         self._lock = lock
-        self._segments: deque[Segment] = deque()
-        self._number = 0
-        self._file: int | None = None
+        self._aside = Aside(directory)
+        self._segments = _adopted(directory)
+        self._number = max([self._aside.last_number, *(int(path.stem) for path in segment_paths(directory))])
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._unsettled_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self.appended = asyncio.Event()
+        self._tell()
 
     @classmethod
     def open(cls, directory: Path, *, max_bytes: int, forgetful: frozenset[str] = FORGETFUL) -> Self:
         """Raises SpoolUnusable. Torn tails are cut: nobody was told that they are kept."""
         try:
-            for path in (directory, directory / REFUSED, directory / DAMAGED):
-                path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            sync_directory(directory)
+            _prepare(directory, forgetful)
+            lock = _locked(directory)
         except OSError as error:
             raise SpoolUnusable(f"SPOOL_DIR={directory}: {error.strerror}") from None
-        kind = file_system(directory)
-        if kind in forgetful:
-            os.close(lock)
-            raise SpoolUnusable(f"SPOOL_DIR={directory} is on {kind}, which forgets: name a directory on a disk")
-        if kind == "overlay":
-            log.warning("spool.in_container_layer", directory=str(directory), remedy="mount a volume there")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            return cls(directory, max_bytes=max_bytes, lock=lock)
+        except OSError as error:
             os.close(lock)
-            raise SpoolUnusable(f"SPOOL_DIR={directory} is in use by another process") from None
-        spool = cls(directory, max_bytes=max_bytes, lock=lock)
-        for path in segment_paths(directory):
-            spool._adopt(path)
-        spool._tell()
-        return spool
+            raise SpoolUnusable(f"SPOOL_DIR={directory}: {error.strerror}") from None
 
     @property
     def records(self) -> int:
@@ -101,14 +77,13 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """Bytes on disk, also what was drained of a segment that is not empty yet."""
-        return sum(segment.size for segment in self._segments)
+        """Bytes on disk: also what was drained of a segment that is not empty yet, and what was set aside."""
+        return sum(segment.size for segment in self._segments) + self._aside.size
 
     async def append(self, message: Outgoing) -> None:
         """On disk when it returns. Raises SpoolFull or SpoolBroken."""
         data = encode(message)
-        if self.size + sum(len(waiting) for waiting, _ in self._waiting) + len(data) > self._max_bytes:
-            raise SpoolFull(f"the spool holds {self.size} of {self._max_bytes} bytes")
+        self._claim(len(data))
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((data, kept))
         if self._writing is None:
@@ -116,129 +91,150 @@ class Spool:
         await asyncio.shield(kept)
 
     def oldest(self) -> Segment | None:
-        """The segment to drain next. The one that is written to is closed first, so that it never changes again."""
-        if not self._segments:
-            return None
-        first = self._segments[0]
-        if len(self._segments) == 1 and self._file is not None:
-            if self._writing is not None:
-                return None
-            self._close_file()
-        return first
+        """The segment to drain next, as far as its `size`: behind it may be written."""
+        return next((segment for segment in self._segments if not segment.is_drained), None)
 
-    def drained(self, *, count: int, size: int) -> None:
-        """The next records of the oldest segment are where they belong."""
-        self._segments[0].drained_count += count
-        self._segments[0].drained_size += size
-        self._tell()
+    async def drained(self, segment: Segment, *, count: int, size: int) -> None:
+        """The next records of it are where they belong; when all are, it goes."""
+        segment.drained_count += count
+        segment.drained_size += size
+        if segment.is_open and segment.is_drained and self._writing is None:
+            segment.close()
+        await self._remove_drained()
 
-    def remove_oldest(self) -> None:
-        """Every record of it is drained or set aside."""
-        self._segments.popleft().path.unlink()
-        sync_directory(self.directory)
-        self._tell()
-
-    def set_aside(self, place: str, name: str, content: bytes) -> None:
-        """Kept for people to look at, in `refused/` or `damaged/`."""
-        path = self.directory / place / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_directory(path.parent)
+    async def set_aside(self, place: str, segment: Segment, number: int, record: Record) -> bool:
+        """Kept for people to look at, in `refused/` or `damaged/`. False when it was already. Raises OSError."""
+        is_new = await asyncio.to_thread(self._aside.keep, place, segment, number, record)
+        self._aside.size += record.size if is_new else 0
+        return is_new
 
     def close(self) -> None:
-        self._close_file()
+        """Waits for a write that is under way."""
+        for segment in self._segments:
+            segment.close()
         os.close(self._lock)
+
+    def _claim(self, size: int) -> None:
+        if self.size + self._unsettled_bytes + size > self._max_bytes:
+            self._aside.count_again()
+        if self.size + self._unsettled_bytes + size > self._max_bytes:
+            raise SpoolFull(f"the spool holds {self.size} of {self._max_bytes} bytes")
+        self._unsettled_bytes += size
 
     async def _write(self) -> None:
         """Rounds of all that waits, until nothing does."""
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            data = b"".join([each for each, _ in batch])
-            try:
-                await asyncio.to_thread(self._write_through, data)
-            except OSError as error:
-                self._settle(batch, SpoolBroken(f"{self.directory}: {error.strerror}"))
-                continue
-            current = self._segments[-1]
-            current.count += len(batch)
-            current.size += len(data)
-            metrics.spool_appended.inc(len(batch))
-            self._settle(batch, None)
-        self._writing = None
-        self._tell()
-        self.appended.set()
-
-    def _settle(self, batch: list[tuple[bytes, "asyncio.Future[None]"]], error: SpoolBroken | None) -> None:
-        for _, kept in batch:
-            if kept.done():
-                continue
-            if error is None:
-                kept.set_result(None)
-            else:
-                kept.set_exception(error)
-                kept.exception()  # whoever asked may have gone
-
-    def _write_through(self, data: bytes) -> None:
-        """In a thread. What could not be written whole is taken back."""
-        if self._file is None or self._segments[-1].size >= SEGMENT_MAX_BYTES:
-            self._begin()
-        assert self._file is not None  # noqa: S101  # begun above
-        size = self._segments[-1].size
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._file, view) :]
-            os.fsync(self._file)
-        except OSError:
-            os.ftruncate(self._file, size)
-            os.lseek(self._file, size, os.SEEK_SET)
-            raise
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._keep(batch)
+        finally:
+            self._writing = None
+            self.appended.set()
+        await self._remove_drained()
 
-    def _begin(self) -> None:
-        self._close_file()
-        path = self.directory / f"{self._number + 1:08}{SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        sync_directory(self.directory)
+    async def _keep(self, batch: list[tuple[bytes, "asyncio.Future[None]"]]) -> None:
+        data = b"".join([each for each, _ in batch])
+        error: SpoolBroken | None = SpoolBroken(f"{self.directory}: interrupted")
+        try:
+            segment = await self._current()
+            await asyncio.to_thread(segment.append, data)
+            segment.count += len(batch)
+            segment.size += len(data)
+            metrics.spool_appended.inc(len(batch))
+            error = None
+        except OSError as refused:
+            error = SpoolBroken(f"{self.directory}: {refused.strerror or refused}")
+            log.error("spool.broken", error=str(error))
+        finally:
+            self._unsettled_bytes -= len(data)
+            if error:
+                self._close_last()
+            _settle(batch, error)
+
+    async def _current(self) -> Segment:
+        """The one that is written to. A number is never used twice, not even that of a file that could not be made."""
+        if self._segments and self._segments[-1].is_open:
+            if self._segments[-1].size < SEGMENT_MAX_BYTES:
+                return self._segments[-1]
+            self._close_last()
         self._number += 1
-        self._segments.append(Segment(path, count=0, size=0))
+        path = self.directory / f"{self._number:08}{SUFFIX}"
+        self._segments.append(await asyncio.to_thread(Segment.create, path))
+        return self._segments[-1]
 
-    def _close_file(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+    def _close_last(self) -> None:
+        if self._segments:
+            self._segments[-1].close()
 
-    def _adopt(self, path: Path) -> None:
-        """A segment that an earlier process left."""
-        self._number = int(path.stem)
-        size = path.stat().st_size
-        count = whole = 0
-        for record, _ in read(path):
-            count, whole = count + 1, record.end
-        if whole < size:
-            log.warning("spool.torn_tail", segment=path.name, bytes=size - whole)
-            os.truncate(path, whole)
-        if count:
-            self._segments.append(Segment(path, count=count, size=whole))
-        else:
-            path.unlink()
+    async def _remove_drained(self) -> None:
+        """Also what a full disk left empty. One that can't be removed is tried again, and drained again by the next
+        process at the worst: twice is once."""
+        gone = [segment for segment in self._segments if segment.is_drained and not segment.is_open]
+        try:
+            for segment in gone:
+                segment.path.unlink(missing_ok=True)
+                self._segments.remove(segment)
+            if gone:
+                await asyncio.to_thread(sync_directory, self.directory)
+        except OSError as error:
+            log.warning("spool.not_removed", error=str(error))
+        self._tell()
 
     def _tell(self) -> None:
         metrics.spool_records.set(self.records)
         metrics.spool_bytes.set(self.size)
 
 
-def segment_paths(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+def _settle(batch: list[tuple[bytes, "asyncio.Future[None]"]], error: SpoolBroken | None) -> None:
+    for _, kept in batch:
+        if kept.done():
+            continue
+        if error is None:
+            kept.set_result(None)
+        else:
+            kept.set_exception(error)
+            kept.exception()  # whoever asked may have gone
 
 
-def read(path: Path, *, start: int = 0) -> Iterator[tuple[Record, bytes]]:
-    """Records from `start` on, with their bytes as they stand in the file; a damaged one has no message."""
-    if path.stat().st_size <= start:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for record in records(content, at=start):
-            yield record, content[record.start : record.end]
+def _prepare(directory: Path, forgetful: frozenset[str]) -> None:
+    """Raises OSError or SpoolUnusable."""
+    make_directory(directory)
+    kind = file_system(directory)
+    if kind in forgetful:
+        raise SpoolUnusable(f"SPOOL_DIR={directory} is on {kind}, which forgets: name a directory on a disk")
+    if kind == "overlay":
+        log.warning("spool.in_container_layer", directory=str(directory), remedy="mount a volume there")
+    for place in (REFUSED, DAMAGED):
+        make_directory(directory / place)
+
+
+def _locked(directory: Path) -> int:
+    """Raises OSError or SpoolUnusable."""
+    lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise SpoolUnusable(f"SPOOL_DIR={directory} is in use by another process") from None
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _adopted(directory: Path) -> list[Segment]:
+    """What an earlier process left, oldest first. Raises OSError."""
+    return [segment for path in segment_paths(directory) if (segment := _adopt(path)).count]
+
+
+def _adopt(path: Path) -> Segment:
+    size = path.stat().st_size
+    segment = Segment(path)
+    for record in read(path):
+        segment.count, segment.size = segment.count + 1, record.end
+    if segment.size < size:
+        log.warning("spool.torn_tail", segment=path.name, bytes=size - segment.size)
+        os.truncate(path, segment.size)
+    if not segment.count:
+        path.unlink()
+    return segment
