@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Bus
@@ -40,13 +40,16 @@ async def stored(bus: Bus, stream: str, sequence: int) -> Stored | None:
         message = await bus.js.get_msg(bus.subjects.stream(stream), sequence)
     except NotFoundError:
         return None
-    return Stored(
-        sequence=sequence,
-        subject=message.subject or "",
-        headers=own_headers(message.headers),
-        body=message.data or b"",
-        stored_at=_time(message.time),
-    )
+    return _stored(message)
+
+
+async def newest(bus: Bus, stream: str, subject: str) -> Stored | None:
+    """The last message on a subject; None where the stream holds none (any more)."""
+    try:
+        message = await bus.js.get_last_msg(bus.subjects.stream(stream), subject)
+    except NotFoundError:
+        return None
+    return _stored(message)
 
 
 async def remove(bus: Bus, stream: str, sequence: int) -> None:
@@ -90,6 +93,16 @@ async def message_ids(bus: Bus, stream: str, *, since: datetime) -> set[str]:
         left -= len(messages)
     await subscription.unsubscribe()
     return ids
+
+
+def _stored(message: RawStreamMsg) -> Stored:
+    return Stored(
+        sequence=message.seq or 0,
+        subject=message.subject or "",
+        headers=own_headers(message.headers),
+        body=message.data or b"",
+        stored_at=_time(message.time),
+    )
 
 
 def _time(value: object) -> datetime:

@@ -7,7 +7,6 @@ did not answer: every message has an id of its own, so that a repeat is stored o
 
 import asyncio
 import time
-from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -26,15 +25,21 @@ ROUND_MAX_S = 1.0  # an answer that doesn't come must not hold up who comes late
 
 
 class Publication(msgspec.Struct):
-    """One message on its way; `settle` is called once. `deadline` is on the monotonic clock."""
+    """One message on its way; `answer` gets what became of it. `deadline` is on the monotonic clock."""
 
     subject: str
     block: bytes
     body: bytes
     id: str
     deadline: float
-    settle: Callable[[Ack | PublishError], None]
-    abandoned: Callable[[], bool]
+    answer: "asyncio.Future[Ack | PublishError]"
+
+    def settle(self, answer: Ack | PublishError) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def abandoned(self) -> bool:
+        return self.answer.done()
 
 
 class Commits:

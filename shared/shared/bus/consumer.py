@@ -247,7 +247,7 @@ def in_parts(received: Sequence[Received]) -> list[list[Received]]:
     left = 0
     for each in received:
         left -= size(each)
-        if left < 0:
+        if left < 0 or not parts:
             parts.append([])
             left = PART_MAX_BYTES - size(each)
         parts[-1].append(each)

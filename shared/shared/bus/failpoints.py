@@ -18,6 +18,7 @@ POINTS = (
     "batch.published",  # what an `again` consumer says is stored, nothing acknowledged
     "letter.published",  # a dead letter stands, its message is not acknowledged
     "outbox.published",  # the relay's messages are stored, their rows not deleted
+    "rebuild.published",  # a page of the archive is said again, the job has not advanced
 )
 ACTIONS = ("kill", "raise", "sleep")
 SLEEP_S = 3.0

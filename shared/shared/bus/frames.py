@@ -8,8 +8,9 @@ _BREAKS = str.maketrans("\r\n", "  ")
 
 def header_block(headers: Mapping[str, str]) -> bytes:
     """Without the blank line that ends it, so that a batch can add its own. Line breaks in values become blanks."""
-    text = "".join([f"{name}: {value}\r\n" for name, value in headers.items() if value])
-    if text.count("\r") + text.count("\n") != 2 * text.count("\r\n") or text.count("\n") != _filled(headers):
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items() if value]
+    text = "".join(lines)
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines):
         text = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in headers.items() if value])
     return b"NATS/1.0\r\n" + text.encode()
 
@@ -18,7 +19,3 @@ def publication(subject: str, reply: str, block: bytes, body: bytes) -> tuple[by
     """The frame in parts: the body is not copied."""
     size = len(block) + 2
     return b"HPUB %b %b %d %d\r\n%b\r\n" % (subject.encode(), reply.encode(), size, size + len(body), block), body, _END
-
-
-def _filled(headers: Mapping[str, str]) -> int:
-    return sum(1 for value in headers.values() if value)

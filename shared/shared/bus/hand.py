@@ -23,7 +23,8 @@ class Hand:
         self._released = asyncio.Event()
 
     def take(self, received: Iterable[Received]) -> None:
-        self._held.extend(received)
+        """What was settled goes at once: its bodies may be large."""
+        self._held = [*(each for each in self._held if not each.settled), *received]
 
     async def keep(self) -> None:
         """Prolong what is held three times per lease: a slow handler or an outage must not cause a redelivery."""

@@ -69,6 +69,17 @@ class Link(Client):
         else:
             arrival(subject.decode().rpartition(".")[2], data, headers or b"")
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """As nats-py does, which looks at every character of every name: that was a quarter of a consumer's time."""
+        found = {}
+        for line in raw.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            name = name.strip()
+            if colon and name.isascii() and " " not in name and "\t" not in name:
+                found[name] = value.strip()
+        return found
+
     def _require_begun(self) -> None:
         if not self.begun:
             raise NotConnected

@@ -101,11 +101,6 @@ class Publisher:
 
     def _send(self, message: Outgoing, block: bytes, deadline: float) -> "asyncio.Future[Ack | PublishError]":
         future: asyncio.Future[Ack | PublishError] = asyncio.get_running_loop().create_future()
-
-        def settle(answer: Ack | PublishError) -> None:
-            if not future.done():
-                future.set_result(answer)
-
         self._commits_of(message.subject).add(
             Publication(
                 subject=message.subject,
@@ -113,8 +108,7 @@ class Publisher:
                 body=message.body,
                 id=message.message_id,
                 deadline=deadline,
-                settle=settle,
-                abandoned=future.done,
+                answer=future,
             )
         )
         return future

@@ -1,13 +1,14 @@
 """Reading catalog.yaml: errors name the line and the field."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from shared.catalog.lines import line_of
-from shared.catalog.model import Catalog
+from shared.catalog.model import Catalog, Service
 from shared.settings import InvalidConfiguration
 
 
@@ -42,17 +43,62 @@ def read(text: str) -> Catalog:
 
 
 def _check(catalog: Catalog, text: str) -> None:
+    _check_projects(catalog, text, "ticket_projects")
+    _check_projects(catalog, text, "quality_projects")
     teams = {team.name for team in catalog.teams}
     people = {person.name for person in catalog.people}
+    for index, label in enumerate(catalog.labels):
+        if unknown := set(label.visible_to) - teams:
+            raise _at(text, f"labels[{index}].visible_to", f"no team is called {min(unknown)}")
     for index, service in enumerate(catalog.services):
         if service.team and service.team not in teams:
             raise _at(text, f"services[{index}].team", f"no team is called {service.team}")
+        for team in service.visible_to:
+            if team not in teams:
+                raise _at(text, f"services[{index}].visible_to", f"no team is called {team}")
+        _check_tenures(service, teams, text, f"services[{index}].earlier_teams")
         for pattern in service.production:
             _check_pattern(text, f"services[{index}].production", pattern)
-    for index, team in enumerate(catalog.teams):
-        for member in team.members:
+        for platform, patterns in service.alerts.items():
+            for pattern in patterns:
+                _check_pattern(text, f"services[{index}].alerts.{platform}", pattern)
+        _check_regions(service, text, f"services[{index}].regions")
+    for index, each in enumerate(catalog.teams):
+        for member in each.members:
             if member not in people:
                 raise _at(text, f"teams[{index}].members", f"no person is called {member}")
+
+
+def _check_projects(catalog: Catalog, text: str, field: str) -> None:
+    """A project is one service's: with two, which of them counts would depend on their order in the file."""
+    owners: dict[tuple[str, str], str] = {}
+    for index, service in enumerate(catalog.services):
+        for platform, keys in getattr(service, field).items():
+            for key in keys:
+                where = f"services[{index}].{field}.{platform}"
+                if not key.strip():
+                    raise _at(text, where, "a project without a key")
+                owner = owners.setdefault((platform, key.lower()), service.name)
+                if owner != service.name:
+                    raise _at(text, where, f"{key} is a project of {owner} already")
+
+
+def _check_tenures(service: Service, teams: Collection[str], text: str, where: str) -> None:
+    for n, tenure in enumerate(service.earlier_teams):
+        if tenure.team not in teams:
+            raise _at(text, f"{where}[{n}].team", f"no team is called {tenure.team}")
+        if n and tenure.until <= service.earlier_teams[n - 1].until:
+            raise _at(text, f"{where}[{n}].until", "is not after the one before: the oldest comes first")
+
+
+def _check_regions(service: Service, text: str, where: str) -> None:
+    owners: dict[str, str] = {}
+    for name, copies in service.regions.items():
+        if not copies:
+            raise _at(text, f"{where}.{name}", "no environment is a region of it")
+        for copy in copies:
+            if owners.setdefault(copy, name) != name:
+                raise _at(text, f"{where}.{name}", f"{copy} is a region of {owners[copy]} already")
 
 
 def _check_pattern(text: str, where: str, pattern: str) -> None:

@@ -8,9 +8,10 @@ from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NOTIFIER
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """`arguments` is shown in the help; `role` is what a person needs to use it."""
+    """`arguments` is shown in the help; `role` is what a person needs to use it. `also`: other words for it."""
 
     name: str
+    also: tuple[str, ...] = ()
     arguments: str = ""
     owner: str
     role: str
@@ -34,6 +35,13 @@ COMMANDS = (
         help="What waits for a decision: number, service, votes, deadline",
     ),
     Command(
+        name="ask",
+        arguments="<words>",
+        owner=APPROVALS_SVC.name,
+        role="viewer",
+        help="What past decisions, changes and incidents there are about something",
+    ),
+    Command(
         name="approve",
         arguments="<number> [reason]",
         owner=APPROVALS_SVC.name,
@@ -42,6 +50,7 @@ COMMANDS = (
     ),
     Command(
         name="decline",
+        also=("reject",),
         arguments="<number> [reason]",
         owner=APPROVALS_SVC.name,
         role="approver",
@@ -55,7 +64,7 @@ COMMANDS = (
         help="The five delivery metrics, for the last 30 days unless said otherwise",
     ),
 )
-_BY_NAME = {command.name: command for command in COMMANDS}
+_BY_NAME = {word: command for command in COMMANDS for word in (command.name, *command.also)}
 
 
 def parse(text: str) -> Invocation:

@@ -7,7 +7,7 @@ from functools import cache
 
 import msgspec
 
-from shared.contracts.events import KINDS, Event, Reply
+from shared.contracts.events import KINDS, Event, Nudge, Reply
 from shared.contracts.subjects import UNKNOWN, Subjects
 
 MESSAGE_ID = "Nats-Msg-Id"
@@ -22,6 +22,8 @@ EM_SHA256 = "Em-Sha256"
 EM_CONTENT_TYPE = "Em-Content-Type"
 EM_TIMESTAMP = "Em-Signature-Timestamp"  # what a person's click is checked with again
 EM_SIGNATURE = "Em-Signature"
+EM_SENT = "Em-Sent"  # the sender's own time, in its own spelling, where it stands in a header
+EM_NAME = "Em-Name"  # which sender, of a source that has many: its configured name, or what its proof says (JSON)
 EM_OBJECT = "Em-Object"  # where the body is, when it is not in the message
 EM_SIZE = "Em-Size"  # of that body, in bytes
 
@@ -70,6 +72,8 @@ class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     timestamp: str = ""
     signature: str = ""
+    sent: str = ""
+    name: str = ""
     object: str = ""
     sequence: int = 0
 
@@ -84,6 +88,8 @@ class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
             EM_CONTENT_TYPE: self.content_type,
             EM_TIMESTAMP: self.timestamp,
             EM_SIGNATURE: self.signature,
+            EM_SENT: self.sent,
+            EM_NAME: self.name,
         }
         return {name: value for name, value in named.items() if value}
 
@@ -105,6 +111,8 @@ def read_delivery(headers: Mapping[str, str], body: bytes, *, sequence: int) -> 
             content_type=headers.get(EM_CONTENT_TYPE, ""),
             timestamp=headers.get(EM_TIMESTAMP, ""),
             signature=headers.get(EM_SIGNATURE, ""),
+            sent=headers.get(EM_SENT, ""),
+            name=headers.get(EM_NAME, ""),
             object=headers.get(EM_OBJECT, ""),
             body=body,
             sequence=sequence,
@@ -144,7 +152,7 @@ def event_headers(event: Event) -> dict[str, str]:
 
 def event_message(event: Event, subjects: Subjects) -> Outgoing:
     """A stamped event as it is published: by its kind, or as an answer on the subject of notifications."""
-    subject = subjects.notify if isinstance(event, Reply) else subjects.event(event.kind)
+    subject = subjects.notify if isinstance(event, Reply | Nudge) else subjects.event(event.kind)
     return Outgoing(subject=subject, body=encode_event(event), headers=event_headers(event))
 
 

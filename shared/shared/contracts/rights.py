@@ -6,7 +6,7 @@ Everything that is not listed is denied. Nobody but the operator may create, cha
 import msgspec
 
 from shared.contracts.events import KINDS
-from shared.contracts.services import APPROVALS_SVC, INGEST, METRICS_SVC, NORMALIZER, SERVICES, Service
+from shared.contracts.services import APPROVALS_SVC, INGEST, METRICS_SVC, NORMALIZER, NOTIFIER, SERVICES, Service
 from shared.contracts.streams import DURABLES, RAW, Durable
 from shared.contracts.subjects import Subjects
 
@@ -14,7 +14,7 @@ OPERATOR = "operator"
 USERS = (*(service.name for service in SERVICES), OPERATOR)
 
 # First words of the kinds that a service owns; all others are what platforms report, and normalizer's.
-OWNED = {METRICS_SVC.name: ("metric",), APPROVALS_SVC.name: ("approval",)}
+OWNED = {METRICS_SVC.name: ("metric",), APPROVALS_SVC.name: ("approval",), NOTIFIER.name: ("message",)}
 REPLIES = "notify"
 ASKS_FOR_MESSAGES = (METRICS_SVC, APPROVALS_SVC)
 

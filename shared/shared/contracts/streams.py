@@ -68,19 +68,43 @@ METRICS_EVENTS = Durable(
         "events.commits.>",
         "events.deployment.>",
         "events.incident.>",
+        "events.alert.>",
+        "events.build.>",
+        "events.ticket.>",
+        "events.quality.>",
         "events.chat.command",
     ),
 )
 APPROVALS_EVENTS = Durable(
     name=APPROVALS_SVC.name,
     stream="EVENTS",
-    filters=("events.deployment.requested", "events.chat.action", "events.chat.command"),
+    filters=(
+        "events.deployment.>",
+        "events.build.finished",
+        "events.commits.pushed",
+        "events.change.>",
+        "events.incident.>",
+        "events.alert.>",
+        "events.quality.>",
+        "events.ticket.>",
+        "events.metric.changed",
+        "events.metric.signalled",
+        "events.message.settled",
+        "events.chat.action",
+        "events.chat.command",
+    ),
 )
 # Where notifier is installed beside running services, people must not be told of the last 30 days.
 NOTIFIER_EVENTS = Durable(
     name=NOTIFIER.name,
     stream="EVENTS",
-    filters=("events.deployment.>", "events.incident.>", "events.approval.>", "events.chat.command"),
+    filters=(
+        "events.deployment.>",
+        "events.incident.>",
+        "events.approval.>",
+        "events.chat.command",
+        "events.chat.action",
+    ),
     new_only=True,
 )
 NOTIFIER_NOTIFY = Durable(name=NOTIFIER.name, stream="NOTIFY", filters=("notify",), new_only=True)

@@ -44,6 +44,7 @@ async def bootstrap(admin_url: str, *, progress: Progress = print) -> None:
             progress(f"role {service.name}, schema {service.schema}")
         await _make_role(connection, GRAFANA_ROLE)
         await _pin(connection, GRAFANA_ROLE, GRAFANA_SETTINGS)
+        await connection.execute(f"GRANT USAGE ON SCHEMA {METRICS_SVC.schema} TO {GRAFANA_ROLE}")
         await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         await _make_vector(connection, progress)
     finally:
@@ -113,8 +114,15 @@ def _upgrade(connection: Connection, service: Service) -> None:
         context.configure(connection=connection, version_table="alembic_version", version_table_schema=service.schema)
         with context.begin_transaction():
             context.run_migrations()
+    _complete(connection)
     for right in ("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES", "USAGE ON ALL SEQUENCES"):
         connection.execute(text(f"GRANT {right} IN SCHEMA {service.schema} TO {service.name}"))
+
+
+def _complete(connection: Connection) -> None:
+    """What a schema makes of extensions that the server may get later; its own function, idempotent."""
+    if connection.execute(text("SELECT to_regprocedure('complete_schema()')")).scalar():
+        connection.execute(text("SELECT complete_schema()"))
 
 
 def _script(service: Service) -> ScriptDirectory:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 from shared.contracts.services import Service
+from shared.db import Connection
 from shared.db.url import normalise
 from shared.settings import DatabaseSettings, InvalidConfiguration
 from shared.settings.base import read_secret_file
@@ -21,6 +22,8 @@ COMMAND_TIMEOUT_S = 30
 STATEMENT_TIMEOUT_MS = 20_000
 LOCK_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+TRANSACTION_TIMEOUT_MS = 40_000  # more than a handler may take
+TRANSACTION_TIMEOUT_SINCE = 17  # PostgreSQL's major version
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
 # Errors that are nobody's fault: the same work succeeds when the database is back or the other one is done.
@@ -30,6 +33,8 @@ INFRASTRUCTURE_ERRORS = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
@@ -64,7 +69,8 @@ async def open_pool(settings: DatabaseSettings, service: Service) -> AsyncIterat
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings=server_settings(service),
-        init=_require_durability,
+        init=_prepare,
+        reset=_reset,
     )
     try:
         await _look(pool)
@@ -80,7 +86,38 @@ async def _look(pool: asyncpg.Pool) -> None:
         log.warning("database.away", error=repr(error))
 
 
-async def _require_durability(connection: asyncpg.Connection) -> None:
+async def _prepare(connection: Connection) -> None:
+    await _require_durability(connection)
+    if limit := _limit(connection):
+        await connection.execute(limit)
+
+
+async def _reset(connection: Connection) -> None:
+    """A reset undoes what was set on the connection."""
+    await connection.execute(f"{connection.get_reset_query()}\n{_limit(connection)}")
+
+
+async def allow_time(tx: Connection) -> None:
+    """This transaction may take as long as its statements do."""
+    if _knows_limit(tx):
+        await tx.execute("SET LOCAL transaction_timeout = 0")
+
+
+def _limit(connection: Connection) -> str:
+    """Ends a transaction that takes too long, whatever its process does.
+
+    A process that is stopped between two messages of one statement is not idle, and no statement of its runs: only
+    this limit lets go of what it locked. PostgreSQL 15 and 16 have none; there it holds its locks until it wakes or
+    dies.
+    """
+    return f"SET transaction_timeout = {TRANSACTION_TIMEOUT_MS}" if _knows_limit(connection) else ""
+
+
+def _knows_limit(connection: Connection) -> bool:
+    return connection.get_server_version().major >= TRANSACTION_TIMEOUT_SINCE
+
+
+async def _require_durability(connection: Connection) -> None:
     """PostgreSQL's part of law 1: each of these three, switched off, lost what it had acknowledged."""
     rows = await connection.fetch(
         "SELECT name FROM pg_settings WHERE name = ANY($1) AND setting = 'off' ORDER BY name", DURABLE_SETTINGS

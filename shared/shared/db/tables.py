@@ -65,12 +65,17 @@ CREATE TABLE paused (
 
 FAILURE_RULES = (ATTEMPT, WAITING, WAITING_DUE, PAUSED)
 
-# Of services that ask the catalog: the file as it was, one row per content that differed from the one before.
-CATALOG_VERSION = """
-CREATE TABLE catalog_version (
-    number bigint PRIMARY KEY,
-    sha256 text NOT NULL,
-    content text NOT NULL,
-    loaded_at timestamptz NOT NULL DEFAULT now()
-)
-"""
+
+def file_version(table: str) -> str:
+    """Of an operator's file as it was, one row per content that differed from the one before."""
+    return f"""
+    CREATE TABLE {table} (
+        number bigint PRIMARY KEY,
+        sha256 text NOT NULL,
+        content text NOT NULL,
+        loaded_at timestamptz NOT NULL DEFAULT now()
+    )
+    """
+
+
+CATALOG_VERSION = file_version("catalog_version")  # of services that ask the catalog

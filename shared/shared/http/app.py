@@ -9,6 +9,9 @@ from shared.contracts.services import Service
 from shared.http import probes, problems
 from shared.http.requests import Requests
 from shared.settings import ServiceSettings
+from shared.telemetry import logs
+
+log = logs.get(__name__)
 
 
 def create_app(
@@ -29,6 +32,12 @@ def create_app(
         openapi_url="/openapi.json" if public_docs else None,
     )
     problems.install(app)
-    app.include_router(probes.router(name=service.folder, version=version, checks=checks, details=details))
+    if settings.is_auth_weaker:
+        log.warning("auth.weaker", variable="JWT_ALGORITHM", holds="with HS256 whoever verifies can mint")
+
+    def shown() -> dict[str, object]:
+        return {"auth": settings.auth_status, **(details() if details else {})}
+
+    app.include_router(probes.router(name=service.folder, version=version, checks=checks, details=shown))
     app.add_middleware(Requests, service=service.folder)
     return app

@@ -8,7 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.http.request_id import request_id
+from shared.telemetry import logs
+
+log = logs.get(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,9 +36,14 @@ class Problem(Exception):
         self.headers = headers or {}
         self.extra = extra
 
+    @property
+    def document(self) -> dict[str, object]:
+        return document(self.status, self.kind, self.detail, **self.extra)
 
-def body(status: int, kind: str, detail: str = "", **extra: object) -> bytes:
-    fields: dict[str, object] = {
+
+def document(status: int, kind: str, detail: str = "", **extra: object) -> dict[str, object]:
+    """RFC 9457."""
+    return {
         "type": f"/problems/{kind}",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -42,7 +51,10 @@ def body(status: int, kind: str, detail: str = "", **extra: object) -> bytes:
         "request_id": request_id(),
         **extra,
     }
-    return msgspec.json.encode(fields)
+
+
+def body(status: int, kind: str, detail: str = "", **extra: object) -> bytes:
+    return msgspec.json.encode(document(status, kind, detail, **extra))
 
 
 def install(app: FastAPI) -> None:
@@ -60,6 +72,15 @@ def install(app: FastAPI) -> None:
     async def _invalid(_: Request, error: RequestValidationError) -> Response:
         fields = [{"field": ".".join(map(str, e["loc"][1:])), "problem": e["msg"]} for e in error.errors()]
         return Response(body(422, "invalid-request", fields=fields), 422, media_type=MEDIA_TYPE)
+
+    async def _unavailable(_: Request, error: Exception) -> Response:
+        """Nobody's fault; whether it happened is for an idempotency key to tell."""
+        log.warning("request.unavailable", error=repr(error))
+        content = body(503, "unavailable", "the database is away or too busy: try again")
+        return Response(content, 503, headers={"Retry-After": "1"}, media_type=MEDIA_TYPE)
+
+    for error in INFRASTRUCTURE_ERRORS:
+        app.add_exception_handler(error, _unavailable)
 
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, __: Exception) -> Response:

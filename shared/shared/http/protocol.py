@@ -13,6 +13,7 @@ HEADER_DEADLINE_S = 5.0
 LOOK_EVERY_S = 1.0
 HEADERS_MAX_BYTES = 16 * 1024
 CONNECTIONS_MAX = 4096
+BODY_IS_HERE = "em.body_is_here"  # in the scope, once the request came whole: no deadline is needed to read it
 
 
 class Protocol(HttpToolsProtocol):
@@ -49,10 +50,14 @@ class Protocol(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         if b"transfer-encoding" in names and b"content-length" in names:
             self._refuse(b"400 Bad Request")
-        elif sum([len(name) + len(value) for name, value in self.headers]) > HEADERS_MAX_BYTES:
+        elif self._header_bytes > HEADERS_MAX_BYTES and self._headers_are_too_large():
             self._refuse(b"431 Request Header Fields Too Large")
         else:
             super().on_headers_complete()
+
+    def _headers_are_too_large(self) -> bool:
+        """What came so far may be body for the most part."""
+        return sum([len(name) + len(value) for name, value in self.headers]) > HEADERS_MAX_BYTES
 
     def on_body(self, body: bytes) -> None:
         if self.cycle is not None and not self.transport.is_closing():
@@ -60,6 +65,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.cycle is not None and not self.transport.is_closing():
+            self.scope[BODY_IS_HERE] = True  # type: ignore[literal-required]  # a key of ours
             super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

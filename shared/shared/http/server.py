@@ -18,7 +18,7 @@ log = logs.get(__name__)
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 
 GRACEFUL_SHUTDOWN_S = 8
-KEEP_ALIVE_S = 15
+KEEP_ALIVE_S = 75  # longer than clients and balancers keep a connection: who closes first must not be us
 GARBAGE_THRESHOLD = 100_000
 
 

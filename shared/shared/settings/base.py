@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.settings.oidc import OidcIssuers
+
 
 class InvalidConfiguration(ValueError):
     """What an operator wrote can't be used; the text says where and why, and a service that meets it does not start.
@@ -16,6 +18,8 @@ class InvalidConfiguration(ValueError):
     ├── InvalidSettings      environment variables
     ├── InvalidCatalog       catalog.yaml
     ├── InvalidPolicy        policy.yaml
+    ├── InvalidUsers         the users file
+    ├── InvalidKey           a key that signs or verifies tokens
     └── InvalidDatabaseUrl   a database URL
     """
 
@@ -90,8 +94,15 @@ class ServiceSettings(EnvironmentSettings):
 
     auth_enabled: bool = Field(False, description="Require a token on /v1; must be true in production")
     jwt_algorithm: Literal["EdDSA", "HS256"] = Field("EdDSA", description="HS256 lets every verifier mint: weaker")
-    jwt_public_key: str = Field("", description="Ed25519 public key, PEM (EdDSA)")
+    jwt_public_key: str = Field("", description="Ed25519 public keys, PEM, one after another while rotating (EdDSA)")
     jwt_secret_key: SecretStr = Field(SecretStr(""), description="At least 32 characters (HS256)")
+    oidc_issuers: OidcIssuers = Field((), description="Issuers trusted beside ourselves: a JSON list, see docs/auth.md")
+    oidc_private_hosts: CommaList = Field(
+        (), description="Hosts of issuers that may lie in a private network; others are asked on public addresses only"
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that vouch for issuers beside the public ones"
+    )
 
     @model_validator(mode="after")
     def _refuse(self) -> "ServiceSettings":
@@ -104,6 +115,18 @@ class ServiceSettings(EnvironmentSettings):
         if self.auth_enabled:
             self._require_verification_key()
         return self
+
+    @property
+    def auth_status(self) -> dict[str, object]:
+        """What /health says of tokens."""
+        found: dict[str, object] = {"required": self.auth_enabled, "algorithm": self.jwt_algorithm}
+        if self.is_auth_weaker:
+            found["weaker"] = "with HS256 every service that verifies could also mint: JWT_ALGORITHM=EdDSA"
+        return found
+
+    @property
+    def is_auth_weaker(self) -> bool:
+        return self.auth_enabled and self.jwt_algorithm == "HS256"
 
     def _require_verification_key(self) -> None:
         if self.jwt_algorithm == "EdDSA" and not self.jwt_public_key:

@@ -2,6 +2,9 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+
 http_requests = Counter("http_requests_total", "HTTP requests", ["service", "method", "route", "status_class"])
 http_request_duration = Histogram("http_request_duration_seconds", "Time to answer", ["service", "method", "route"])
 
@@ -41,14 +44,46 @@ outbox_oldest = Gauge("em_outbox_oldest_seconds", "Age of the oldest message not
 outbox_published = Counter("em_outbox_published_total", "Messages the relay published", ["service"])
 
 catalog_invalid = Gauge("em_catalog_invalid", "1: the catalog's file can't be used, an older version is kept")
+policy_invalid = Gauge("em_policy_invalid", "1: the policy's file can't be used, an older version is kept")
 reconciler_missing = Gauge(
     "em_reconciler_missing", "Places in RAW, acknowledged, that the archive does not account for"
 )
+ledger_mismatch = Gauge("em_ledger_mismatch", "Unaccounted for when `em` last compared", ["part"])
+ledger_checked = Gauge("em_ledger_checked_timestamp_seconds", "When `em` last compared", ["part"])
 dispositions = Counter("em_dispositions_total", "Deliveries by what became of them", ["disposition", "reason"])
 
-approvals_decisions = Counter("approvals_decisions_total", "Terminal transitions", ["status"])
+# Counted from committed rows, each by one replica: sum them. Gauges are the same on every replica: take the maximum.
+approvals_decisions = Counter("approvals_decisions_total", "Decisions: the one way out of pending", ["status"])
+approvals_latency = Histogram(
+    "approvals_latency_seconds",
+    "From the request to the decision",
+    buckets=(
+        *(1, 5, 15, 30, 60, 5 * 60, 15 * 60, 30 * 60),
+        *(HOUR_S, 2 * HOUR_S, 4 * HOUR_S, 8 * HOUR_S, DAY_S, 2 * DAY_S, 3 * DAY_S, 7 * DAY_S),
+    ),
+)
+approvals_override = Counter("approvals_override_total", "Votes changed, revoked, glass broken", ["from", "to"])
+workflows_auto_vs_hitl = Counter(
+    "workflows_auto_vs_hitl_total", "Workflows at their end: auto where no person was asked, else hitl", ["mode"]
+)
 approvals_conflicts = Counter("approvals_conflicts_total", "Votes refused", ["reason"])
-approvals_effects = Counter("approvals_effects_total", "Effects tried", ["kind", "result"])
+approvals_effects = Counter("approvals_effects_total", "Tries of effects that ended", ["kind", "result"])
+approvals_opa_answers = Counter("approvals_opa_answers_total", "Questions to OPA by how it answered", ["result"])
+approvals_gate_callback = Histogram(
+    "approvals_gate_callback_seconds",
+    "From the decision to the gate's confirmation",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 5 * 60, 10 * 60, HOUR_S),
+)
+approvals_pending = Gauge("approvals_pending", "Approvals that wait, by how long they do", ["age"])
+approvals_oldest_pending = Gauge("approvals_oldest_pending_seconds", "Age of the approval that waits longest")
+approvals_sla_breached = Gauge("approvals_sla_breached", "Approvals that wait longer than APPROVALS_SLA_S")
+approvals_waiters = Gauge("approvals_waiters", "Requests that wait here until an approval is decided")
+approvals_audit_verify_failures = Counter(
+    "approvals_audit_verify_failures_total", "Runs of `em approvals verify` that found a bad row"
+)
+
+auth_logins = Counter("em_auth_logins_total", "Logins: ok, refused, limited", ["result"])
+auth_refreshes = Counter("em_auth_refreshes_total", "Refresh tokens: ok, refused, and those used before", ["result"])
 
 slack_posts = Counter("slack_posts_total", "Calls that change what Slack shows", ["kind", "ok"])
 slack_errors = Counter("slack_post_errors_total", "Calls that failed", ["kind"])

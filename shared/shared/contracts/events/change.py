@@ -4,7 +4,10 @@ from shared.contracts.events.base import Event, Instant
 
 
 class Change(Event, frozen=True, kw_only=True):
-    """`action` keeps the platform's own word (`synchronize`); `author_kind` is `human` or `bot`."""
+    """`action` keeps the platform's own word (`synchronize`); `author_kind` is `human` or `bot`.
+
+    `head_sha` and `merge_sha` are 40 digits, or the first 12 where the platform says no more (Bitbucket Cloud).
+    """
 
     repository: str
     number: int

@@ -6,12 +6,13 @@ from shared.contracts.events.base import Event, Instant
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`authored_at` is the author's clock and zone."""
+    """`authored_at` is the author's clock and zone. `files` it touches; None where nothing says which, or too many."""
 
     sha: str
     authored_at: Instant
     author: str = ""
     message: str = ""
+    files: tuple[str, ...] | None = None
 
 
 class CommitsPushed(Event, frozen=True, kw_only=True, tag="commits.pushed"):

@@ -4,7 +4,11 @@ from shared.contracts.events.base import Event, Instant
 
 
 class Ticket(Event, frozen=True, kw_only=True):
-    """`key` is what people say (`PROJ-7`, `#12`); `project` the repository or tracker project."""
+    """`key` is what people say (`PROJ-7`, `#12`); `project` the repository or tracker project.
+
+    `ticket_id` stays where a key changes (a move to another project). `status` and `status_before` are the tracker's
+    own words; `status_before` is there when this event changed it.
+    """
 
     project: str
     key: str
@@ -17,6 +21,12 @@ class Ticket(Event, frozen=True, kw_only=True):
     opened_at: Instant | None = None
     closed_at: Instant | None = None
     url: str = ""
+    ticket_id: str = ""
+    ticket_type: str = ""
+    status: str = ""
+    status_before: str = ""
+    priority: str = ""
+    assignee: str = ""
 
 
 class TicketCreated(Ticket, frozen=True, kw_only=True, tag="ticket.created"): ...
@@ -30,7 +40,10 @@ class TicketClosed(Ticket, frozen=True, kw_only=True, tag="ticket.closed"):
 
 
 class Incident(Event, frozen=True, kw_only=True):
-    """`service_id` and `service_name` are the on-call platform's; the catalog says which service they mean."""
+    """`service_id` and `service_name` are the on-call platform's; the catalog says which service they mean.
+
+    `caused_by` names the deployment that caused it, where the sender knows: its id or its commit.
+    """
 
     incident_id: str
     title: str
@@ -42,6 +55,7 @@ class Incident(Event, frozen=True, kw_only=True):
     actor: str = ""
     opened_at: Instant | None = None
     url: str = ""
+    caused_by: str = ""
 
 
 class IncidentOpened(Incident, frozen=True, kw_only=True, tag="incident.opened"): ...
