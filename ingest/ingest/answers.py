@@ -26,6 +26,11 @@ def problem(status: int, kind: str, detail: str = "", *, headers: dict[str, str]
     return Answer(status=status, body=body, content_type=problems.MEDIA_TYPE), headers or {}
 
 
+def may_send() -> Reply:
+    """CloudEvents, "HTTP 1.1 Web Hooks for Event Delivery", section 4.2: whoever holds the token may."""
+    return Answer(status=200), {"Allow": "POST", "WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "*"}
+
+
 def not_on_disk() -> Reply:
     return problem(503, "not-on-disk", "try again", headers={"Retry-After": str(RETRY_AFTER_S)})
 

@@ -1,14 +1,17 @@
 """ingest's application: `/webhooks/…` on a raw path of its own, everything else by FastAPI."""
 
+import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest.keeping import Keeper
+from ingest.observing import Last, Observer
 from ingest.settings import Settings
 from ingest.spool import Spool
 from ingest.webhooks import PREFIX, Webhooks
 from shared.bus import Bus
 from shared.contracts.services import INGEST
 from shared.http.app import create_app
+from shared.http.keys import Keys
 from shared.telemetry import logs, metrics
 
 log = logs.get(__name__)
@@ -26,8 +29,9 @@ class Edge:
         await (self._webhooks if webhook else self._others)(scope, receive, send)
 
 
-def build(settings: Settings, bus: Bus, keeper: Keeper, spool: Spool | None) -> ASGIApp:
-    webhooks = Webhooks(settings, keeper, bus.subjects)
+def build(settings: Settings, bus: Bus, keeper: Keeper, keys: Keys, spool: Spool | None) -> ASGIApp:
+    observer = Observer()
+    webhooks = Webhooks(settings, keeper, keys, bus.subjects, observer)
     app = create_app(
         settings,
         INGEST,
@@ -35,22 +39,23 @@ def build(settings: Settings, bus: Bus, keeper: Keeper, spool: Spool | None) -> 
         details=lambda: {
             "mode": keeper.mode,
             "spool": {"records": spool.records, "bytes": spool.size} if spool else "none: SPOOL_DIR is not set",
-            "integrations": _integrations(settings, webhooks),
+            "integrations": _integrations(settings, observer),
         },
     )
     _announce(settings)
     return Edge(webhooks=webhooks, others=app)
 
 
-def _integrations(settings: Settings, webhooks: Webhooks) -> dict[str, object]:
+def _integrations(settings: Settings, observer: Observer) -> dict[str, object]:
+    """Every one that there is, also those that are off."""
     return {
-        name: {
+        key: {
             "enabled": integration.enabled,
             "configured": integration.configured,
             "secret": integration.source.secrets[0],
-            "last_received_at": at.isoformat() if (at := webhooks.received_at.get(name)) else None,
+            "last": msgspec.to_builtins(observer.last.get(key, Last())),
         }
-        for name, integration in settings.integrations.items()
+        for key, integration in settings.integrations.items()
     }
 
 

@@ -8,9 +8,10 @@ DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,200}")  # sources.md 1.5; anything else
 
 
 class Headers:
-    """Names are lower case; values are bytes as they came."""
+    """Names are lower case; values are bytes as they came. `url_token` is the one that came in the URL, if any."""
 
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]], url_token: bytes = b"") -> None:
+        self.url_token = url_token
         self._values: dict[bytes, bytes] = {}
         self._contradictory: set[bytes] = set()
         for given, value in raw:

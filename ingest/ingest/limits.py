@@ -32,8 +32,10 @@ class TokenBucket:
 
     def take(self, now: float) -> None:
         """Raises RateExceeded."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
+        # A request is dated by its start, and one that sent its body slowly comes after others that began later.
+        since = max(0.0, now - self._at)
+        self._tokens = min(self._burst, self._tokens + since * self._rate)
+        self._at += since
         if self._tokens < 1:
             raise RateExceeded(self._rate, (1 - self._tokens) / self._rate)
         self._tokens -= 1

@@ -9,6 +9,7 @@ from ingest.settings import Settings
 from ingest.spool import Drain, Spool
 from shared.bus import open_bus
 from shared.contracts.services import INGEST
+from shared.http.keys import Keys
 from shared.http.server import serve
 
 
@@ -16,7 +17,7 @@ async def run(settings: Settings) -> None:
     async with open_spool(settings) as spool, open_bus(settings, INGEST) as bus:
         keeper = Keeper(bus, spool)
         loops = [bus.watch, *([Drain(spool, keeper.publish).run] if spool else [])]
-        app = api.build(settings, bus, keeper, spool)
+        app = api.build(settings, bus, keeper, Keys(settings), spool)
         await serve(app, host=settings.host, port=settings.ingest_port, loops=loops)
 
 

@@ -40,13 +40,17 @@ def declared_length(headers: Headers) -> int | None:
     return int(length)
 
 
-async def read_body(headers: Headers, receive: Receive, *, max_bytes: int, deadline_s: float) -> bytes:
-    """The exact bytes. Raises Unreadable, TooLarge or Encoded."""
+async def read_body(
+    headers: Headers, receive: Receive, *, max_bytes: int, deadline_s: float, is_here: bool = False
+) -> bytes:
+    """The exact bytes. Raises Unreadable, TooLarge or Encoded. `is_here`: it came whole, nothing is waited for."""
     declared = declared_length(headers)
     if declared is not None and declared > max_bytes:
         raise TooLarge(f"{declared} bytes declared, {max_bytes} taken")
     if headers.has("content-encoding") and headers.single("content-encoding").lower() != b"identity":
         raise Encoded("content-encoding")
+    if is_here:
+        return await _read(receive, max_bytes, None)
     try:
         async with asyncio.timeout(deadline_s) as deadline:
             return await _read(receive, max_bytes, deadline)
@@ -54,11 +58,11 @@ async def read_body(headers: Headers, receive: Receive, *, max_bytes: int, deadl
         raise Unreadable(f"the body did not arrive within {deadline_s:g} s, or slower than 1 KiB/s") from None
 
 
-async def _read(receive: Receive, max_bytes: int, deadline: asyncio.Timeout) -> bytes:
+async def _read(receive: Receive, max_bytes: int, deadline: asyncio.Timeout | None) -> bytes:
     chunks: list[bytes] = []
     size = 0
     began = asyncio.get_running_loop().time()
-    last = deadline.when() or began
+    last = (deadline.when() if deadline else None) or began
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -70,4 +74,5 @@ async def _read(receive: Receive, max_bytes: int, deadline: asyncio.Timeout) -> 
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        deadline.reschedule(min(last, began + GRACE_S + size / RATE_MIN_BYTES_PER_S))
+        if deadline:
+            deadline.reschedule(min(last, began + GRACE_S + size / RATE_MIN_BYTES_PER_S))

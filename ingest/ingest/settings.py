@@ -9,6 +9,7 @@ import msgspec
 from pydantic import Field, model_validator
 
 from ingest.source import MIB, Source, declared
+from shared.contracts.subjects import TOKEN
 from shared.settings import CommaList, ServiceSettings
 from shared.settings.base import read_secret_file
 
@@ -17,12 +18,22 @@ _FALSE = frozenset({"false", "0", "no", "off"})
 
 
 class Integration(msgspec.Struct, frozen=True, kw_only=True):
-    """A source as configured here. Enabled without a secret, it answers 401."""
+    """A source, or one sender of a source that has several, as configured here. Without a secret it answers 401."""
 
     source: Source
     enabled: bool
     secrets: tuple[bytes, ...]
     unsigned: bool = False
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.source.named}/{self.name}" if self.name else self.source.name
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Below `/webhooks/`."""
+        return (self.key,) if self.name else (self.source.name, *self.source.aliases)
 
     @property
     def configured(self) -> bool:
@@ -54,23 +65,42 @@ class Settings(ServiceSettings):
 
     @cached_property
     def integrations(self) -> dict[str, Integration]:
-        """Every declared source; an unset flag means enabled when it has its secret."""
-        return {source.name: self._integration(source) for source in declared().values()}
+        """Every declared source by its key; an unset flag means enabled when it has its secret."""
+        found = [each for source in declared().values() for each in self._integrations(source)]
+        return {integration.key: integration for integration in found}
 
-    def _integration(self, source: Source) -> Integration:
-        secrets = tuple(secret.encode() for secret in _secrets(source.secrets))
+    def _integrations(self, source: Source) -> list[Integration]:
+        secrets = _secrets(source.secrets)
         unsigned = source.name in self.webhook_allow_unsigned
         enabled = _flag(source.flag_variable, default=bool(secrets) or unsigned)
-        return Integration(source=source, enabled=enabled, secrets=secrets, unsigned=unsigned)
+        if not source.named:
+            kept = tuple(secret.encode() for secret in secrets)
+            return [Integration(source=source, enabled=enabled, secrets=kept, unsigned=unsigned)]
+        return [
+            Integration(source=source, enabled=enabled, secrets=kept, unsigned=unsigned, name=name)
+            for name, kept in _named_secrets(source, secrets).items()
+        ]
 
 
 def _secrets(variables: Iterable[str]) -> list[str]:
+    """Of all these variables together."""
+    found = []
     for variable in variables:
         path = os.environ.get(f"{variable}_FILE")
         value = os.environ.get(variable) or (read_secret_file(f"{variable}_FILE", path) if path else "")
-        if value:
-            return [part.strip() for part in value.split(",") if part.strip()]
-    return []
+        found += [part.strip() for part in value.split(",") if part.strip()]
+    return found
+
+
+def _named_secrets(source: Source, pairs: Iterable[str]) -> dict[str, tuple[bytes, ...]]:
+    """`name=secret`; a name that comes twice has two, as while rotating. Raises ValueError."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for pair in pairs:
+        name, equals, secret = pair.partition("=")
+        if not equals or not secret or not TOKEN.fullmatch(name):
+            raise ValueError(f"{source.secrets[0]}: each is `name=secret`, a name being {TOKEN.pattern}")
+        found[name] = (*found.get(name, ()), secret.encode())
+    return found
 
 
 def _flag(variable: str, *, default: bool) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from normalizer.disposition import Untranslatable
 from normalizer.times import InvalidTime, Spelling, instant
 
-T = TypeVar("T", bound=msgspec.Struct | msgspec.Raw)
+T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # what a Postgres integer holds
 
 # An escaped NUL that is not itself an escaped backslash followed by `u0000`: Postgres can't hold NUL in a text.

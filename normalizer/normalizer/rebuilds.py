@@ -14,7 +14,7 @@ from normalizer.disposition import Events, Untranslatable
 from normalizer.handlers import stamp
 from normalizer.store import Rebuild
 from normalizer.translation import translate
-from shared.bus import Bus
+from shared.bus import Bus, failpoints
 from shared.bus.faults import NOBODYS
 from shared.contracts.envelope import MESSAGE_ID, Outgoing, RawDelivery, event_message
 from shared.contracts.events import Event
@@ -29,6 +29,8 @@ LOOK_EVERY_S = 1.0
 BACKOFF_S = 2.0
 PAGE = 200
 PUBLISH_TIMEOUT_S = 20.0
+# Of one delivery, bugs included: what made it a dead letter once must not stop the service that says all others.
+FAULTS = (Untranslatable, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 class Rebuilds:
@@ -65,10 +67,11 @@ class Rebuilds:
         kinds = rebuilt_kinds(job.service)
         events: list[Event] = []
         untranslatable = 0
-        for _, delivery in page:
+        for archive_id, delivery in page:
             try:
                 disposition = translate(delivery)
-            except Untranslatable:
+            except FAULTS as error:
+                log.warning("rebuild.untranslatable", job=job.job, archive_id=archive_id, error=repr(error))
                 untranslatable += 1
                 continue
             if isinstance(disposition, Events):
@@ -76,6 +79,7 @@ class Rebuilds:
         messages = [self._message(event, job) for event in events]
         if messages:
             await self._bus.publisher.publish_all(messages, timeout_s=PUBLISH_TIMEOUT_S)
+        await failpoints.reach("rebuild.published")
         await store.advance_rebuild(
             tx, job, archive_id=page[-1][0], deliveries=len(page), events=len(events), untranslatable=untranslatable
         )

@@ -21,9 +21,10 @@ async def archive(tx: Connection, translated: Sequence[tuple[RawDelivery, Dispos
     rows = await tx.fetch(
         """
         INSERT INTO delivery (source, delivery, sha256, event, origin, stream_sequence, received_at, bytes,
-                              disposition, reason, events)
+                              name, sent, disposition, reason, events)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-                             $7::timestamptz[], $8::int[], $9::text[], $10::text[], $11::int[])
+                             $7::timestamptz[], $8::int[], $9::text[], $10::text[], $11::text[], $12::text[],
+                             $13::int[])
         ON CONFLICT (source, delivery, sha256) DO UPDATE
         SET disposition = excluded.disposition, reason = excluded.reason, events = excluded.events
         WHERE delivery.disposition = 'dead'
@@ -98,6 +99,8 @@ def _columns(translated: Sequence[tuple[RawDelivery, Disposition]]) -> list[list
             delivery.sequence,
             delivery.received_at,
             len(delivery.body),
+            delivery.name,
+            delivery.sent,
             *label(disposition),
             len(disposition.events) if isinstance(disposition, Events) else 0,
         )
@@ -139,6 +142,12 @@ async def missing_sequences(tx: Connection, *, first: int, last: int, since: dat
     return [row["place"] for row in rows]
 
 
+async def ledger_checks(tx: Connection) -> list[tuple[str, int, float]]:
+    """(part, mismatch, when in epoch seconds) of the last comparison, which `em` made."""
+    rows = await tx.fetch("SELECT part, mismatch, extract(epoch FROM checked_at)::float8 AS at FROM ledger_check")
+    return [(row["part"], row["mismatch"], row["at"]) for row in rows]
+
+
 class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
     """A job that is not yet said; `archive_id` is the last delivery that was."""
 
@@ -160,7 +169,7 @@ async def archived_after(tx: Connection, archive_id: int, *, limit: int) -> list
     """(id, delivery) in the order of the archive, of those whose body was kept; origin `replay`."""
     rows = await tx.fetch(
         """
-        SELECT id, source, event, delivery, sha256, received_at, content_type, body
+        SELECT id, source, event, delivery, sha256, received_at, name, sent, content_type, body
         FROM delivery JOIN LATERAL (
             SELECT content_type, body FROM body
             WHERE body.received_at = delivery.received_at AND body.delivery_id = delivery.id

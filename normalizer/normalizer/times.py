@@ -10,8 +10,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECONDS_ABOVE = 10**11
 NANOSECONDS_ABOVE = 10**17
 _TEXT = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}(:[0-9]{2})?)"
-    r"([.,](?P<fraction>[0-9]{1,9}))? ?(?P<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?",
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})([T ](?P<time>[0-9]{2}:[0-9]{2}(?P<seconds>:[0-9]{2})?)"
+    r"([.,](?P<fraction>[0-9]{1,9}))? ?(?P<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?)?",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[0-9]{1,25}(\.[0-9]{1,9})?")
@@ -22,7 +22,10 @@ class InvalidTime(ValueError):
 
 
 def instant(spelling: Spelling) -> datetime | None:
-    """In the zone that was written, UTC where none was. None for null, empty, 0 and the year 1, which mean "none"."""
+    """In the zone that was written, UTC where none was; a day is its midnight.
+
+    None for null, empty, 0 and the year 1, which mean "none". Raises InvalidTime.
+    """
     if spelling is None or spelling == "" or isinstance(spelling, bool):
         return None
     text = spelling.strip() if isinstance(spelling, str) else str(spelling)
@@ -56,5 +59,6 @@ def _from_text(text: str) -> datetime | None:
         return None
     fraction = (match["fraction"] or "").ljust(6, "0")[:6]
     zone = (match["zone"] or "Z").upper().replace("UTC", "Z")
-    time = match["time"] if match[3] else f"{match['time']}:00"
+    time = match["time"] or "00:00"
+    time = time if match["seconds"] else f"{time}:00"
     return datetime.fromisoformat(f"{match['date']}T{time}.{fraction}{zone}")

@@ -17,6 +17,30 @@ def test_example_file_is_not_stale() -> None:
     assert (ROOT / reference.EXAMPLE).read_text() == reference.example_file(), "run: make docs"
 
 
+def test_readme_is_not_stale() -> None:
+    text = (ROOT / reference.README).read_text()
+
+    assert text == reference.readme(text), "run: make docs"
+
+
+def test_compose_file_is_not_stale() -> None:
+    text = (ROOT / reference.COMPOSE_FILE).read_text()
+
+    assert text == reference.compose_file(text), "run: make docs"
+
+
+def test_table_of_transitions_is_not_stale() -> None:
+    text = (ROOT / reference.APPROVALS).read_text()
+
+    assert text == reference.approvals(text), "run: make docs"
+
+
+def test_table_of_messages_is_not_stale() -> None:
+    text = (ROOT / reference.NOTIFIER).read_text()
+
+    assert text == reference.messages(text), "run: make docs"
+
+
 def test_example_file_can_be_sourced_by_a_plain_shell() -> None:
     script = "set -aeu; . ./.env.example; set +a; echo $ENV"
 
@@ -45,3 +69,14 @@ def test_no_tracked_lock_names_a_registry_or_lacks_a_hash() -> None:
         assert "://" not in text
         assert pins
         assert all(line.rstrip().endswith("\\") for line in pins), lock
+
+
+def test_every_feature_of_approvals_is_shown_by_a_test_that_exists_or_is_missing() -> None:
+    _, _, table = (ROOT / reference.APPROVALS).read_text().partition("## Features\n")
+    shown = re.findall(r"^\| [^|]+ \| [^|]+ \| (?:`(\w+\.py)::(\w+)`|\*missing\*) \|$", table, re.MULTILINE)
+    tests: dict[str, str] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        tests[path.name] = tests.get(path.name, "") + path.read_text()
+
+    assert len(shown) == len([line for line in table.splitlines() if line.startswith("| ")]) - 1
+    assert [(file, name) for file, name in shown if file and f"def {name}(" not in tests.get(file, "")] == []

@@ -1,7 +1,8 @@
 """GitHub, GitHub Actions included: repository, organisation and App webhooks."""
 
+from ingest.readers import header
 from ingest.schemes import HmacHex
-from ingest.source import MIB, Source, header
+from ingest.source import MIB, Source
 
 SOURCE = Source(
     name="github",
@@ -11,4 +12,5 @@ SOURCE = Source(
     event_name=header("x-github-event"),
     limit_s=10,
     body_max_bytes=25 * MIB,
+    grades=frozenset({"payload", "vector", "facts", "sequence", "tried"}),
 )

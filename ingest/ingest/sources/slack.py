@@ -5,8 +5,9 @@ from urllib.parse import parse_qs
 import msgspec
 
 from ingest.headers import Headers
-from ingest.schemes import SlackV0
-from ingest.source import MIB, Answer, Source
+from ingest.schemes import Evidence, SlackV0
+from ingest.source import MIB, Answer, Source, Status
+from shared.contracts.envelope import RawDelivery
 
 UNKNOWN = "It is not known whether this was accepted. Please look at the card."
 
@@ -49,7 +50,7 @@ def _event_name(_: Headers, body: bytes) -> str:
     return read.event.type or read.type
 
 
-def _handshake(body: bytes) -> Answer | None:
+def _handshake(body: bytes, _: Evidence) -> Answer | None:
     if _form(body).get("ssl_check") == "1":
         return Answer(status=200)
     read = _read(body)
@@ -58,9 +59,9 @@ def _handshake(body: bytes) -> Answer | None:
     return None
 
 
-def _accepted(body: bytes) -> Answer | None:
+def _accepted(delivery: RawDelivery, _: Status) -> Answer | None:
     """Whatever a command or an interaction is answered with is shown to the person: nothing, then."""
-    return Answer(status=200) if _form(body) else None
+    return Answer(status=200) if _form(delivery.body) else None
 
 
 def _refused(body: bytes) -> Answer | None:
@@ -77,7 +78,7 @@ SOURCE = Source(
     name="slack",
     title="Slack events, commands and interactions",
     scheme=SlackV0(),
-    secret_variables=("SLACK_SIGNING_SECRET",),
+    secret_variables=("SLACK_SIGNING_SECRET", "SLACK_WEBHOOK_SECRET"),
     delivery_id=lambda _, body: _read(body).event_id,
     event_name=_event_name,
     limit_s=3,
@@ -87,4 +88,5 @@ SOURCE = Source(
     accepted=_accepted,
     refused=_refused,
     spools=lambda body: not _form(body),  # commands, clicks and dialogs come as forms
+    grades=frozenset({"payload", "vector", "facts", "tried"}),
 )

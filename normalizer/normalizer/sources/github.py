@@ -10,6 +10,7 @@ import msgspec
 from normalizer.bodies import Count, form, is_json, moment, needed_moment, read
 from normalizer.disposition import Disposition, Events, Ignored, Untranslatable
 from normalizer.times import Spelling
+from normalizer.touching import Touching, bounded
 from shared.contracts import events
 from shared.contracts.envelope import RawDelivery
 from shared.contracts.vocabulary import ReviewState
@@ -144,7 +145,7 @@ class _Author(msgspec.Struct):
     username: str | None = None
 
 
-class _Commit(msgspec.Struct):
+class _Commit(Touching):
     id: str
     message: str | None = None
     timestamp: Spelling = None
@@ -234,6 +235,20 @@ class _GateBody(_DeploymentBody, kw_only=True):
     deployment_callback_url: str | None = None
     installation: _Installation | None = None
     pull_requests: list[_Numbered] | None = None
+
+
+class _ReviewedJob(msgspec.Struct):
+    environment: str | None = None
+
+
+class _DeploymentReviewBody(_RunBody, kw_only=True):
+    """One job or several; each names its environment."""
+
+    workflow_job_run: _ReviewedJob | None = None
+    workflow_job_runs: list[_ReviewedJob] | None = None
+    approver: _User | None = None
+    comment: str | None = None
+    since: Spelling = None
 
 
 class _Release(msgspec.Struct):
@@ -401,7 +416,7 @@ def _pushed(body: _PushBody, delivery: RawDelivery) -> events.CommitsPushed | Ig
         default_branch=body.repository.default_branch or "",
         forced=bool(body.forced),
         actor=_login(body.sender) or (body.pusher and body.pusher.name) or "",
-        commits=tuple(_commit(n, commit) for n, commit in enumerate(body.commits or ())),
+        commits=bounded([_commit(n, commit) for n, commit in enumerate(body.commits or ())]),
     )
 
 
@@ -412,6 +427,7 @@ def _commit(n: int, commit: _Commit) -> events.Commit:
         authored_at=needed_moment(f"commits[{n}].timestamp", commit.timestamp),
         author=author.username or author.name or "",
         message=commit.message or "",
+        files=commit.files(),
     )
 
 
@@ -511,6 +527,21 @@ def _gated(body: _GateBody, _: RawDelivery) -> events.Deployment:
             changes=tuple(change.number for change in body.pull_requests or ()),
         ),
         **_deployment(body),
+    )
+
+
+def _deployment_reviewed(body: _DeploymentReviewBody, _: RawDelivery) -> events.DeploymentReviewed:
+    run = body.workflow_run
+    jobs = [*(body.workflow_job_runs or ()), *([body.workflow_job_run] if body.workflow_job_run else ())]
+    return events.DeploymentReviewed(
+        occurred_at=needed_moment("workflow_run.updated_at", run.updated_at, body.since),
+        repository=body.repository.full_name,
+        run_id=str(run.id),
+        state=body.action or "",
+        reviewer=_login(body.approver) or _login(body.sender),
+        environments=tuple(dict.fromkeys(job.environment for job in jobs if job.environment)),
+        comment=body.comment or "",
+        url=run.html_url or "",
     )
 
 
@@ -648,7 +679,8 @@ TABLE: dict[tuple[str, str], Translation | Ignored] = {
     ("deployment_status", "created"): _reads(_StatusBody, _deployment_status),
     ("deployment_protection_rule", "requested"): _reads(_GateBody, _gated),
     # It names no deployment: `deployment_status` in state `waiting` tells the same of one.
-    **_rows("deployment_review", "requested approved rejected", NO_FACT),
+    ("deployment_review", "requested"): NO_FACT,
+    **_rows("deployment_review", "approved rejected", _reads(_DeploymentReviewBody, _deployment_reviewed)),
     ("release", "published"): _reads(_ReleaseBody, _released),
     **_rows("release", "released prereleased created edited deleted unpublished", NO_FACT),
     ("issues", "opened"): _ticket(events.TicketCreated, "created_at"),

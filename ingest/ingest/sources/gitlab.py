@@ -1,0 +1,17 @@
+"""GitLab and GitLab CI: project, group and system hooks."""
+
+from ingest.readers import field, first, header
+from ingest.schemes import SignedOrToken, StandardWebhooks, Token
+from ingest.source import MIB, Source
+
+SOURCE = Source(
+    name="gitlab",
+    title="GitLab and GitLab CI",
+    scheme=SignedOrToken(signed=StandardWebhooks(), token=Token(headers=("x-gitlab-token",))),
+    # Not `X-Gitlab-Event-UUID`: it is another one in each attempt, and recursive hooks share it.
+    delivery_id=header("idempotency-key", "webhook-id"),
+    event_name=first(field("object_kind"), header("x-gitlab-event")),
+    limit_s=10,
+    body_max_bytes=25 * MIB,
+    grades=frozenset({"payload", "vector", "facts", "sequence"}),
+)
