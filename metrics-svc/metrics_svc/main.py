@@ -1,9 +1,12 @@
 """Builds metrics-svc: the only place that makes its connections."""
 
 from metrics_svc import api, consumer
+from metrics_svc.exporting import Exporter
 from metrics_svc.rebuild import recomputing_both
 from metrics_svc.recompute import recompute
 from metrics_svc.settings import Settings
+from metrics_svc.signalling import Signalling
+from metrics_svc.telling import Weekly
 from shared.bus import Relay, open_bus
 from shared.contracts.services import METRICS_SVC
 from shared.db.catalogs import Catalogs
@@ -24,5 +27,9 @@ async def run(settings: Settings) -> None:
             "replay": replayed.problem,
         }
         app = api.build(settings, catalogs, pool, checks)
-        loops = [bus.watch, catalogs.watch, events.run, replayed.run, relay.run]
+        exporter = Exporter(pool, catalogs)
+        weekly = Weekly(pool, catalogs, bus.subjects)
+        signalling = Signalling(pool, catalogs, bus.subjects)
+        telling = [exporter.run, weekly.run, signalling.run]
+        loops = [bus.watch, catalogs.watch, events.run, replayed.run, relay.run, *telling]
         await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=loops)

@@ -10,3 +10,4 @@ from shared.settings import CatalogSettings
 class Settings(CatalogSettings):
     metrics_svc_port: int = Field(8002, description="Port of metrics-svc's HTTP server")
     demo_page_path: Path | None = Field(None, description="Page served at /demo while DEMO=true")
+    people_metrics: bool = Field(False, description="Name single people in numbers about them (review_load)")

@@ -6,16 +6,21 @@ from datetime import datetime
 import msgspec
 
 from metrics_svc.facts import Row
+from metrics_svc.store.rows import as_json
 from shared.db import Connection
 
 
 class StoredDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment as it stands after the batch; held by this transaction."""
+    """A deployment as it stands after the batch."""
 
     id: str
+    source: str
     repository: str
+    service_name: str
     environment: str
+    sha: str
     outcome: str | None
+    finished_at: datetime | None
 
 
 class StoredIncident(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +30,22 @@ class StoredIncident(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     service_id: str
     service_name: str
+    rule: str | None
+
+
+async def expect_few(tx: Connection) -> None:
+    """For the rest of the transaction plans are made once, if the tables are known to hold enough to plan by.
+
+    What a small batch tells of is few rows: planning each statement for them anew takes longer than running it. What
+    was planned for empty tables would be kept while they grow.
+    """
+    await tx.execute(
+        """
+        SELECT set_config('plan_cache_mode', 'force_generic_plan', true) FROM pg_class
+        WHERE oid = ANY('{change,commit,deployment,change_link,production_deployment}'::regclass[])
+        HAVING min(reltuples) >= 1000
+        """
+    )
 
 
 async def record_changes(tx: Connection, rows: Sequence[Row]) -> None:
@@ -33,24 +54,26 @@ async def record_changes(tx: Connection, rows: Sequence[Row]) -> None:
         """
         INSERT INTO change
         SELECT DISTINCT ON (id)
-            id, source, repository, number, title, author, author_kind, state, draft, base_ref, head_ref, head_sha,
-            max(merge_sha) OVER same, min(opened_at) OVER same, min(ready_at) OVER same, min(merged_at) OVER same,
-            closed_at, additions, deletions, changed_files, labels, url, version, delivery
+            id, source, repository, number, title, max(author) OVER same, author_kind, state, draft, base_ref, head_ref,
+            head_sha, max(merge_sha) OVER same, min(opened_at) OVER same, min(ready_at) OVER same,
+            min(merged_at) OVER same, closed_at, additions, deletions, changed_files, labels, url, version, delivery,
+            reverts_number, reverts_title
         FROM json_populate_recordset(NULL::change, $1::json)
         WINDOW same AS (PARTITION BY id)
         ORDER BY id, version DESC
         ON CONFLICT (id) DO UPDATE SET
-            (title, author, author_kind, state, draft, base_ref, head_ref, head_sha, closed_at, additions, deletions,
-             changed_files, labels, url, version, delivery)
-            = (SELECT title, author, author_kind, state, draft, base_ref, head_ref, head_sha, closed_at, additions,
-                      deletions, changed_files, labels, url, version, delivery
+            (title, author_kind, state, draft, base_ref, head_ref, head_sha, closed_at, additions, deletions,
+             changed_files, labels, url, version, delivery, reverts_number, reverts_title)
+            = (SELECT title, author_kind, state, draft, base_ref, head_ref, head_sha, closed_at, additions,
+                      deletions, changed_files, labels, url, version, delivery, reverts_number, reverts_title
                FROM (SELECT excluded.* UNION ALL SELECT change.*) AS report ORDER BY version DESC LIMIT 1),
+            author = greatest(change.author, excluded.author),  -- not every report names one
             merge_sha = greatest(change.merge_sha, excluded.merge_sha),
             opened_at = least(change.opened_at, excluded.opened_at),
             ready_at = least(change.ready_at, excluded.ready_at),
             merged_at = least(change.merged_at, excluded.merged_at)
         """,
-        _json(rows),
+        as_json(rows),
     )
 
 
@@ -59,7 +82,7 @@ async def record_commits(tx: Connection, rows: Sequence[Row]) -> None:
         """
         INSERT INTO commit
         SELECT repository, sha, branch, position, bool_or(on_default), min(authored_at), max(author), max(source),
-               max(delivery)
+               max(delivery), bool_or(skewed), max(trailers), bool_or(merge), max(files)
         FROM json_populate_recordset(NULL::commit, $1::json)
         GROUP BY repository, sha, branch, position
         ORDER BY repository, sha, branch, position
@@ -68,9 +91,32 @@ async def record_commits(tx: Connection, rows: Sequence[Row]) -> None:
             authored_at = least(commit.authored_at, excluded.authored_at),
             author = greatest(commit.author, excluded.author),
             source = greatest(commit.source, excluded.source),
-            delivery = greatest(commit.delivery, excluded.delivery)
+            delivery = greatest(commit.delivery, excluded.delivery),
+            skewed = commit.skewed OR excluded.skewed,
+            trailers = greatest(commit.trailers, excluded.trailers),  -- not every list holds messages
+            merge = commit.merge OR excluded.merge,
+            files = greatest(commit.files, excluded.files)
         """,
-        _json(rows),
+        as_json(rows),
+    )
+
+
+async def record_reviews(tx: Connection, rows: Sequence[Row]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO review
+        SELECT DISTINCT ON (change, id)
+            change, id, author, author_kind, state, min(occurred_at) OVER same, source, delivery, version
+        FROM json_populate_recordset(NULL::review, $1::json)
+        WINDOW same AS (PARTITION BY change, id)
+        ORDER BY change, id, version DESC
+        ON CONFLICT (change, id) DO UPDATE SET
+            (author, author_kind, state, source, delivery, version)
+            = (SELECT author, author_kind, state, source, delivery, version
+               FROM (SELECT excluded.* UNION ALL SELECT review.*) AS report ORDER BY version DESC LIMIT 1),
+            occurred_at = least(review.occurred_at, excluded.occurred_at)
+        """,
+        as_json(rows),
     )
 
 
@@ -83,25 +129,49 @@ async def record_deployments(tx: Connection, rows: Sequence[Row]) -> list[Stored
             id, source, repository, deployment_id, environment, sha, ref, creator, url,
             min(requested_at) OVER same, min(started_at) OVER same,
             first_value(outcome) OVER ends, first_value(finished_at) OVER ends, first_value(finish_version) OVER ends,
-            version, delivery
+            version, delivery, service_name, origin, commit_sha, mapped, bool_or(rollback) OVER same, config_only,
+            revisions
         FROM json_populate_recordset(NULL::deployment, $1::json)
         WINDOW same AS (PARTITION BY id), ends AS (PARTITION BY id ORDER BY finish_version DESC NULLS LAST)
         ORDER BY id, version DESC
         ON CONFLICT (id) DO UPDATE SET
-            (environment, sha, ref, creator, url, version, delivery)
-            = (SELECT environment, sha, ref, creator, url, version, delivery
+            (environment, sha, ref, creator, url, version, delivery, service_name, origin, commit_sha, mapped,
+             config_only, revisions)
+            = (SELECT environment, sha, ref, creator, url, version, delivery, service_name, origin, commit_sha, mapped,
+                      config_only, revisions
                FROM (SELECT excluded.* UNION ALL SELECT deployment.*) AS report ORDER BY version DESC LIMIT 1),
             (outcome, finished_at, finish_version)
             = (SELECT outcome, finished_at, finish_version
                FROM (SELECT excluded.* UNION ALL SELECT deployment.*) AS report
                ORDER BY finish_version DESC NULLS LAST LIMIT 1),
             requested_at = least(deployment.requested_at, excluded.requested_at),
-            started_at = least(deployment.started_at, excluded.started_at)
-        RETURNING id, repository, environment, outcome
+            started_at = least(deployment.started_at, excluded.started_at),
+            rollback = deployment.rollback OR excluded.rollback
+        RETURNING id, source, repository, service_name, environment, commit_sha AS sha, outcome, finished_at
         """,
-        _json(rows),
+        as_json(rows),
     )
     return [StoredDeployment(**row) for row in stored]
+
+
+async def reports_of_the_same(tx: Connection, deployments: Sequence[StoredDeployment]) -> list[StoredDeployment]:
+    """These, and all that succeeded with their commit, or with the one they stood with so far."""
+    rows = await tx.fetch(
+        """
+        SELECT same.* FROM (
+            SELECT unnest($2::text[]) AS sha UNION SELECT sha FROM production_deployment WHERE id = ANY($1)
+            UNION SELECT sha FROM set_aside WHERE id = ANY($1)
+        ) AS wanted CROSS JOIN LATERAL (
+            SELECT id, source, repository, service_name, environment, commit_sha AS sha, outcome, finished_at
+            FROM deployment
+            WHERE commit_sha = wanted.sha AND commit_sha <> '' AND outcome = 'succeeded' OFFSET 0
+        ) AS same
+        """,
+        [deployment.id for deployment in deployments],
+        [deployment.sha for deployment in deployments],
+    )
+    found = {deployment.id: deployment for deployment in deployments}
+    return list((found | {row["id"]: StoredDeployment(**row) for row in rows}).values())
 
 
 async def record_incidents(tx: Connection, rows: Sequence[Row]) -> list[StoredIncident]:
@@ -110,18 +180,18 @@ async def record_incidents(tx: Connection, rows: Sequence[Row]) -> list[StoredIn
         INSERT INTO incident
         SELECT DISTINCT ON (id)
             id, source, incident_id, number, title, status, urgency, service_id, service_name, url,
-            min(opened_at) OVER same, version, delivery
+            min(opened_at) OVER same, version, delivery, rule
         FROM json_populate_recordset(NULL::incident, $1::json)
         WINDOW same AS (PARTITION BY id)
         ORDER BY id, version DESC
         ON CONFLICT (id) DO UPDATE SET
-            (number, title, status, urgency, service_id, service_name, url, version, delivery)
-            = (SELECT number, title, status, urgency, service_id, service_name, url, version, delivery
+            (number, title, status, urgency, service_id, service_name, url, version, delivery, rule)
+            = (SELECT number, title, status, urgency, service_id, service_name, url, version, delivery, rule
                FROM (SELECT excluded.* UNION ALL SELECT incident.*) AS report ORDER BY version DESC LIMIT 1),
             opened_at = least(incident.opened_at, excluded.opened_at)
-        RETURNING id, source, service_id, service_name
+        RETURNING id, source, service_id, service_name, rule
         """,
-        _json(rows),
+        as_json(rows),
     )
     return [StoredIncident(**row) for row in stored]
 
@@ -138,7 +208,29 @@ async def record_transitions(tx: Connection, rows: Sequence[Row]) -> None:
             reason = greatest(incident_transition.reason, excluded.reason),
             delivery = greatest(incident_transition.delivery, excluded.delivery)
         """,
-        _json(rows),
+        as_json(rows),
+    )
+
+
+async def record_carried(tx: Connection, rows: Sequence[Row]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO carried SELECT DISTINCT repository, item, deployment
+        FROM json_populate_recordset(NULL::carried, $1::json) ORDER BY 1, 2, 3
+        ON CONFLICT DO NOTHING
+        """,
+        as_json(rows),
+    )
+
+
+async def record_causes(tx: Connection, rows: Sequence[Row]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO incident_cause SELECT DISTINCT incident, item, method
+        FROM json_populate_recordset(NULL::incident_cause, $1::json) ORDER BY 1, 2, 3
+        ON CONFLICT DO NOTHING
+        """,
+        as_json(rows),
     )
 
 
@@ -155,15 +247,3 @@ async def record_command(
         received_at,
         held_because,
     )
-
-
-def _json(rows: Sequence[Row]) -> str:
-    """PostgreSQL's texts can't hold a NUL."""
-    cleaned = [{name: _without_nul(value) for name, value in row.items()} for row in rows]
-    return msgspec.json.encode(cleaned).decode()
-
-
-def _without_nul(value: object) -> object:
-    if isinstance(value, tuple):
-        return tuple(_without_nul(part) for part in value)
-    return value.replace("\x00", "") if isinstance(value, str) else value

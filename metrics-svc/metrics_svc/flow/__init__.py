@@ -1,0 +1,1 @@
+"""Flow metrics: how work moves before and beside deployments. Pure."""
