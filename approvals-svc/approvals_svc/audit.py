@@ -4,15 +4,18 @@ Canonical form as in approvals.md, section 9: UTF-8, sorted keys, no spaces, NFC
 """
 
 import hashlib
-import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from shared.contracts.envelope import rfc3339
+
+FIRST_ANCHOR = hashlib.sha256(b"anchor").hexdigest()
+
+_encoder = msgspec.json.Encoder(order="sorted")
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,33 +42,126 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: str = ""
 
 
+class Row(Protocol):
+    """A row of the table, its documents as JSON text."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an approval's chain goes, and the hash of its last row."""
+
+    approval_id: int
+    seq: int
+    head: str
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True):
+    """`approvals` is how many changed since the anchor before."""
+
+    number: int
+    at: datetime
+    approvals: int
+    prev_hash: str
+    hash: str
+
+
+class Chain:
+    """Follows one approval's rows in the order of their numbers; each answer is empty, or what is wrong."""
+
+    def __init__(self, public_id: str) -> None:
+        self._seq = 0
+        self._head = genesis(public_id)
+        self._status = ""
+
+    def take(self, row: Row) -> str:
+        """A row of the table as it is stored: texts are hashed as they are, so that an equivalent one shows too."""
+        if row["seq"] != self._seq + 1:
+            return f"stands where row {self._seq + 1} must"
+        if row["prev_hash"] != self._head:
+            return "does not follow the row before it"
+        try:
+            fits = row["hash"] == row_hash(self._head, stored_fields(row))
+        except (ValueError, msgspec.MsgspecError):
+            fits = False
+        if not fits:
+            return "is not as it was written"
+        self._seq, self._head, self._status = row["seq"], row["hash"], row["after"]
+        return ""
+
+    def end(self, *, seq: int, head: str, status: str) -> str:
+        """Against what the approval itself says."""
+        if not self._seq:
+            return "has no row"
+        if (self._seq, self._head) != (seq, head):
+            return f"says that its last row is {seq} ({head[:12]}), but it is {self._seq} ({self._head[:12]})"
+        return "" if status == self._status else f"is {status}, but its last row says {self._status}"
+
+
 def genesis(public_id: str) -> str:
     return hashlib.sha256(f"approval:{public_id}".encode()).hexdigest()
 
 
 def sealed(entry: Entry) -> Entry:
-    return msgspec.structs.replace(entry, hash=_hash(entry))
+    """With its hash. Texts become NFC here: what is stored is what was hashed."""
+    fields = {**msgspec.structs.asdict(entry), "actor": msgspec.structs.asdict(entry.actor)}
+    del fields["hash"], fields["prev_hash"]
+    normal = _normal(fields)
+    return msgspec.structs.replace(
+        entry,
+        actor=msgspec.convert(normal["actor"], Actor),
+        detail=normal["detail"],
+        hash=row_hash(entry.prev_hash, normal),
+    )
 
 
-def first_bad(entries: Sequence[Entry], *, public_id: str, seq: int, head: str) -> int | None:
-    """Number of the first row that is not as it was written, given the head on the approval; None: all are."""
-    previous = genesis(public_id)
-    for number, entry in enumerate(entries, start=1):
-        if entry.seq != number or entry.prev_hash != previous or entry.hash != _hash(entry):
-            return number
-        previous = entry.hash
-    return None if (len(entries), previous) == (seq, head) else len(entries) + 1
+def row_hash(prev_hash: str, fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(bytes.fromhex(prev_hash) + _encoder.encode(fields)).hexdigest()
+
+
+def stored_fields(row: Row) -> dict[str, Any]:
+    """What the hash of a stored row covers, besides the hash before."""
+    return {
+        "approval_id": row["approval_id"],
+        "seq": row["seq"],
+        "at": rfc3339(row["at"]),
+        "actor": msgspec.json.decode(row["actor"]),
+        "verb": row["verb"],
+        "before": row["before"],
+        "after": row["after"],
+        "detail": msgspec.json.decode(row["detail"]),
+    }
+
+
+def exported(row: Row) -> dict[str, Any]:
+    """A row as it leaves us: all that its hash covers, in the form in which it does, and what its chain begins with."""
+    return {
+        **stored_fields(row),
+        "public_id": row["public_id"],
+        "prev_hash": row["prev_hash"],
+        "hash": row["hash"],
+    }
+
+
+def next_anchor(previous: Anchor | None, heads: Sequence[Head], *, at: datetime) -> Anchor:
+    """Over everything that changed since the previous one, in the order of the approvals."""
+    number, prev_hash = (previous.number + 1, previous.hash) if previous else (1, FIRST_ANCHOR)
+    return Anchor(
+        number=number,
+        at=at,
+        approvals=len(heads),
+        prev_hash=prev_hash,
+        hash=anchor_hash(prev_hash, number, heads, at=at),
+    )
+
+
+def anchor_hash(prev_hash: str, number: int, heads: Sequence[Head], *, at: datetime) -> str:
+    changed = [(head.approval_id, head.seq, head.head) for head in heads]
+    return row_hash(prev_hash, {"number": number, "at": rfc3339(at), "changed": changed})
 
 
 def canonical(value: Any) -> bytes:
-    return json.dumps(_normal(value), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _hash(entry: Entry) -> str:
-    fields = msgspec.structs.asdict(entry)
-    del fields["hash"], fields["prev_hash"]
-    fields["actor"] = msgspec.structs.asdict(entry.actor)
-    return hashlib.sha256(bytes.fromhex(entry.prev_hash) + canonical(fields)).hexdigest()
+    return _encoder.encode(_normal(value))
 
 
 def _normal(value: Any) -> Any:

@@ -6,15 +6,13 @@ The rules are those of approvals.md, section 7.1.
 import re
 from typing import NamedTuple
 
+from approvals_svc.gate_rules import UnsafeReference
+
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 NUMBER = re.compile(r"[0-9]{1,20}")
 # No userinfo, query, fragment, percent sign or backslash fits into this; IPv6 literals don't either.
 PLAIN_URL = re.compile(r"(https?)://([A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?((?:/[A-Za-z0-9._-]+)+)", re.IGNORECASE)
 DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-class UnsafeReference(ValueError):
-    """A repository, run or callback that no URL of ours is built from; the text says why, not what it was."""
 
 
 class _Parts(NamedTuple):
@@ -24,13 +22,32 @@ class _Parts(NamedTuple):
     path: str
 
 
+def is_repository(name: str) -> bool:
+    """owner/name, as it may stand in a path."""
+    return bool(REPOSITORY.fullmatch(name)) and name.rpartition("/")[2] not in (".", "..")
+
+
+def repository_url(api_url: str, repository: str) -> str:
+    """Raises UnsafeReference."""
+    if not is_repository(repository):
+        raise UnsafeReference("the repository's name is not owner/name")
+    return f"{api_url.rstrip('/')}/repos/{repository}"
+
+
 def run_url(api_url: str, *, repository: str, run_id: str) -> str:
     """URL of a workflow run in the API. Raises UnsafeReference."""
-    if not REPOSITORY.fullmatch(repository) or repository.rpartition("/")[2] in (".", ".."):
-        raise UnsafeReference("the repository's name is not owner/name")
+    url = repository_url(api_url, repository)
     if not NUMBER.fullmatch(run_id):
         raise UnsafeReference("the run id is not a number")
-    return f"{api_url.rstrip('/')}/repos/{repository}/actions/runs/{run_id}"
+    return f"{url}/actions/runs/{run_id}"
+
+
+def deployment_url(api_url: str, *, repository: str, deployment_id: str) -> str:
+    """Raises UnsafeReference."""
+    url = repository_url(api_url, repository)
+    if not NUMBER.fullmatch(deployment_id):
+        raise UnsafeReference("the deployment id is not a number")
+    return f"{url}/deployments/{deployment_id}"
 
 
 def rule_url(api_url: str, *, repository: str, run_id: str) -> str:

@@ -1,18 +1,20 @@
-"""What time does: pending approvals expire, decisions are counted, old triggers are forgotten."""
+"""What time does: reminders, escalations, expiry and the ends of freezes; old triggers and commits go."""
 
 import asyncio
 
-from approvals_svc import store
+from approvals_svc import passed_store, store
 from approvals_svc.desk import Desk
 from shared.db import Pool
 from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
-from shared.telemetry import logs, metrics
+from shared.telemetry import logs
 
 log = logs.get(__name__)
 
 POLL_S = 1.0
-BATCH_MAX = 50
+BATCH_MAX = 200
+COMMITS_KEPT_S = 90 * 24 * 3600.0
+PASSED_KEPT_S = 7 * 24 * 3600.0  # events of one run may come in any order, but not weeks apart
 TRIGGERS_KEPT_S = 24 * 3600.0  # a click is refused by its age long before
 
 
@@ -26,21 +28,20 @@ class Deadlines:
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                while await self.expire_some() == BATCH_MAX:
+                while await self.fire_some() == BATCH_MAX:
                     pass
                 await self._tidy()
             except INFRASTRUCTURE_ERRORS as error:
                 log.warning("deadlines.stalled", error=repr(error))
             await pause(stop, POLL_S)
 
-    async def expire_some(self) -> int:
+    async def fire_some(self) -> int:
+        """How many deadlines there were."""
         async with self._pool.acquire() as connection, connection.transaction():
-            return await self._desk.expire_overdue(connection, limit=BATCH_MAX)
+            return await self._desk.fire_due(connection, limit=BATCH_MAX)
 
     async def _tidy(self) -> None:
-        """Counted from committed rows, each by one replica: a rolled back decision was none."""
         async with self._pool.acquire() as connection, connection.transaction():
-            decisions = await store.count_decisions(connection)
             await store.forget_triggers(connection, older_than_s=TRIGGERS_KEPT_S)
-        for decision in decisions:
-            metrics.approvals_decisions.labels(status=decision).inc()
+            await store.forget_commits(connection, older_than_s=COMMITS_KEPT_S)
+            await passed_store.forget(connection, older_than_s=PASSED_KEPT_S)

@@ -1,21 +1,23 @@
 """Does outside what was decided: leases due effects, calls outside any transaction, stores what became of it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
 
-from approvals_svc import store
 from approvals_svc.desk import Desk
-from approvals_svc.github import Confirmed, Delivered, Github, GivenUp, Unknown
 from approvals_svc.model import Effect
+from approvals_svc.tasks import Confirmed, Delivered, GivenUp, Unknown
 from shared.db import Pool
 from shared.db.pool import INFRASTRUCTURE_ERRORS
-from shared.telemetry import logs, metrics
+from shared.telemetry import logs
 
 log = logs.get(__name__)
 
 POLL_S = 0.25
 STALLED_S = 2.0
 BATCH_MAX = 10
+IN_HAND_MAX = 10  # of one kind, give or take a batch
 DELIVERY_MAX_S = 40.0
 DRAIN_S = 3.0
 LEASE_S = 60.0  # longer than any delivery
@@ -23,52 +25,65 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
 ATTEMPTS_MAX = 60  # about an hour
 
-NOT_CONFIGURED = "not configured: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY; decisions wait until then"
+
+class Performer(Protocol):
+    async def deliver(self, task: Any, *, look_first: bool) -> Delivered:
+        """Does it at most once. `look_first` after any try whose end is not known: what is there is not done again."""
 
 
 class Effects:
-    def __init__(self, *, pool: Pool, desk: Desk, github: Github | None) -> None:
+    """`performers` by kind of task; what has none waits."""
+
+    def __init__(self, *, pool: Pool, desk: Desk, performers: Mapping[str, Performer]) -> None:
         self._pool = pool
         self._desk = desk
-        self._github = github
+        self._performers = performers
+        self._in_hand: Counter[str] = Counter()
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
         """Something was decided: no need to wait for the poll."""
         self._woken.set()
 
-    @property
-    def state(self) -> str:
-        return "configured" if self._github else NOT_CONFIGURED
+    def performs(self, kind: str) -> bool:
+        return kind in self._performers
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is in hand then is finished."""
-        if self._github is None:
-            log.warning("effects.off", reason=NOT_CONFIGURED)
-            await stop.wait()
-            return
-        while not stop.is_set():
-            try:
-                while await self._round(self._github, stop) and not stop.is_set():
-                    pass
-                wait_s = POLL_S
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("effects.stalled", error=repr(error))
-                wait_s = STALLED_S
-            await self._sleep(stop, wait_s)
+        async with asyncio.TaskGroup() as hands:
+            while not stop.is_set():
+                try:
+                    while await self._round(hands, stop) and not stop.is_set():
+                        pass
+                    wait_s = POLL_S
+                except INFRASTRUCTURE_ERRORS as error:
+                    log.warning("effects.stalled", error=repr(error))
+                    wait_s = STALLED_S
+                await self._sleep(stop, wait_s)
 
-    async def _round(self, github: Github, stop: asyncio.Event) -> bool:
-        """True when there may be more."""
+    async def _round(self, hands: asyncio.TaskGroup, stop: asyncio.Event) -> bool:
+        """True when there may be more. A kind whose calls hang holds up no other."""
+        free = sorted(kind for kind in self._performers if self._in_hand[kind] < IN_HAND_MAX)
+        if not free:
+            return False
         async with self._pool.acquire() as connection, connection.transaction():
-            due = await store.lease_effects(connection, limit=BATCH_MAX, lease_s=LEASE_S)
-        async with asyncio.TaskGroup() as group:
-            for effect in due:
-                group.create_task(self._perform(github, effect, stop))
+            due = await self._desk.claim_effects(connection, kinds=free, limit=BATCH_MAX, lease_s=LEASE_S)
+        for effect in due:
+            self._in_hand[effect.task.kind] += 1
+            hands.create_task(self._finish(effect, stop))
         return len(due) == BATCH_MAX
 
-    async def _perform(self, github: Github, effect: Effect, stop: asyncio.Event) -> None:
+    async def _finish(self, effect: Effect, stop: asyncio.Event) -> None:
+        try:
+            await self._perform(effect, stop)
+        finally:
+            self._in_hand[effect.task.kind] -= 1
+            self.wake()
+
+    async def _perform(self, effect: Effect, stop: asyncio.Event) -> None:
         """Any try but the first looks first: the one before may have arrived, or its process may have died."""
-        delivered = await _unless_stopped(github.deliver(effect.answer, look_first=effect.attempts > 1), stop)
+        performer = self._performers[effect.task.kind]
+        delivered = await _unless_stopped(performer.deliver(effect.task, look_first=effect.attempts > 1), stop)
         if isinstance(delivered, Unknown) and effect.attempts >= ATTEMPTS_MAX:
             delivered = GivenUp(f"{delivered.reason}, {effect.attempts} times")
         try:
@@ -79,23 +94,15 @@ class Effects:
 
     async def _store(self, effect: Effect, delivered: Delivered) -> bool:
         log.info("effect.tried", approval_id=effect.approval_id, attempts=effect.attempts, outcome=repr(delivered))
-        result = type(delivered).__name__.lower()
-        metrics.approvals_effects.labels(kind=effect.kind, result=result).inc()
         async with self._pool.acquire() as connection, connection.transaction():
             match delivered:
                 case Unknown(reason, after_s):
                     wait_s = _backoff_s(effect.attempts) if after_s is None else after_s
-                    return await store.postpone_effect(connection, effect, after_s=wait_s, result=reason)
+                    return await self._desk.postpone(connection, effect, after_s=wait_s, reason=reason)
                 case Confirmed(how):
-                    held = await store.close_effect(connection, effect, state="done", result=how)
-                    if held:
-                        await self._desk.close(connection, effect, note=how)
-                    return held
+                    return await self._desk.close(connection, effect, note=how)
                 case GivenUp(reason):
-                    held = await store.close_effect(connection, effect, state="dead", result=reason)
-                    if held:
-                        await self._desk.close(connection, effect, failure=reason)
-                    return held
+                    return await self._desk.close(connection, effect, failure=reason)
 
     async def _sleep(self, stop: asyncio.Event, seconds: float) -> None:
         waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._woken.wait())]

@@ -5,20 +5,31 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from approvals_svc import slack_request, store, wording
+from approvals_svc import (
+    fact_store,
+    gates,
+    gathering,
+    nudge_store,
+    passed_store,
+    question_store,
+    slack_request,
+    store,
+    wording,
+)
 from approvals_svc.audit import Actor
 from approvals_svc.desk import Ballot, Desk
-from approvals_svc.gates import GateRules, NoProposal, propose
+from approvals_svc.facts import Fact, rows_of
+from approvals_svc.gate_rules import GateRules
+from approvals_svc.gates import NoProposal
 from approvals_svc.plain import plain
-from approvals_svc.slack_request import Answer, Misspelt, Question, Said, Unreadable
+from approvals_svc.replies import Asker, reply
+from approvals_svc.slack_request import Answer, Misspelt, Question, Said, Search, Unreadable, Voter
 from approvals_svc.slack_signature import SignatureRefused, verify
 from shared.contracts.envelope import event_message
-from shared.contracts.events import ChatAction, ChatCommand, DeploymentRequested, Reply
-from shared.contracts.ids import step_of_entity
-from shared.contracts.services import APPROVALS_SVC
+from shared.contracts.events import ChatAction, ChatCommand, CommitsPushed, DeploymentRequested, MessageSettled
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, outbox
-from shared.telemetry import logs, metrics
+from shared.telemetry import logs
 
 log = logs.get(__name__)
 
@@ -45,19 +56,57 @@ class Handlers:
         self._rules = rules
         self._secrets = slack_signing_secrets
 
+    async def on_commits_pushed(self, pushes: Sequence[CommitsPushed], tx: Connection) -> None:
+        await store.record_commits(tx, pushes)
+        await self.on_facts(pushes, tx)
+
+    async def on_facts(self, events: Sequence[Fact], tx: Connection) -> None:
+        """What evidence is made of, whatever its age; nothing is asked because of it."""
+        await fact_store.record(tx, rows_of(events, now=await store.clock(tx)))
+
     async def on_gate_requested(self, requests: Sequence[DeploymentRequested], tx: Connection) -> None:
         """A deployment without a gate asks nobody."""
         catalog = await self._desk.current_catalog(tx)
+        policy = await self._desk.current_policy(tx)
+        await passed_store.hold(
+            tx, [(r.source, r.repository, reference) for r in requests for reference in gates.references(r)]
+        )
         now = await store.clock(tx)
         for request in requests:
             if request.gate is None:
                 continue
             try:
-                proposal = propose(request, request.gate, self._rules, catalog, now=now)
+                gates.check(request, request.gate, self._rules)
+                await self._check_waits(tx, request)
+                ships = await gathering.shipment(tx, gathering.asked_by(request, catalog))
+                proposal = gates.propose(
+                    request,
+                    request.gate,
+                    policy.content,
+                    catalog,
+                    authors=await store.authors_of(tx, request),
+                    shipment=ships,
+                    version=policy.number,
+                    now=now,
+                )
             except NoProposal as reason:
                 await self._hold(tx, request, f"{request.repository} to {request.environment}", str(reason))
             else:
                 await self._desk.open(tx, proposal, now=now)
+
+    async def _check_waits(self, tx: Connection, request: DeploymentRequested) -> None:
+        """What ended a gate may be known before the gate is. Raises NoProposal."""
+        if await passed_store.has_passed(
+            tx,
+            source=request.source,
+            repository=request.repository,
+            references=gates.references(request),
+            since=request.occurred_at,
+        ):
+            raise NoProposal("it was over, or went ahead without us, before it was asked here")
+
+    async def on_message_settled(self, told: Sequence[MessageSettled], tx: Connection) -> None:
+        await nudge_store.settle(tx, told)
 
     async def on_chat(self, chats: Sequence[Chat], tx: Connection) -> None:
         """Clicks and commands; in the order of the approvals, so that two batches never wait for each other."""
@@ -104,8 +153,14 @@ class Handlers:
             case Answer() as answer:
                 await self._vote(tx, proven, answer)
             case Question():
-                pending = await store.approvals(tx, status="pending", before=None, limit=wording.LISTED_MAX * 5)
+                hidden = self._desk.catalog.hidden_from(self._person(proven.said.voter))
+                pending = await store.approvals(
+                    tx, status="pending", before=None, limit=wording.LISTED_MAX * 5, hidden=hidden
+                )
                 await self._reply(tx, proven, wording.waiting(pending, self._desk.catalog))
+            case Search(words=words):
+                person = self._person(proven.said.voter)
+                await question_store.add(tx, question_store.Question(asker=_asker(proven), person=person, words=words))
             case Misspelt(usage=usage):
                 await self._reply(tx, proven, f"Which one? Say: {usage}")
 
@@ -120,36 +175,30 @@ class Handlers:
             await self._reply(tx, proven, wording.confirmation(outcome.approval, self._desk.catalog))
 
     def _ballot(self, answer: Answer) -> Ballot:
-        """People of other workspaces are nobody here, even under a mapped id."""
         voter = answer.voter
-        person = None if voter.is_foreign else self._desk.catalog.person("slack", voter.user)
         return Ballot(
             approval_id=answer.approval_id,
             verb=answer.verb,
             revision=answer.revision,
             reason=answer.reason,
             slack_user=voter.user,
-            actor=Actor(person=person.name if person else "", identity=voter.user, surface="slack"),
+            actor=Actor(person=self._person(voter), identity=voter.user, surface="slack"),
         )
+
+    def _person(self, voter: Voter) -> str:
+        """People of other workspaces are nobody here, even under a mapped id."""
+        person = None if voter.is_foreign else self._desk.catalog.person("slack", voter.user)
+        return person.name if person else ""
 
     async def _reply(self, tx: Connection, proven: Proven, text: str) -> None:
-        """Dated by what it answers, so that nobody is answered hours later."""
-        voter, cause = proven.said.voter, proven.cause
-        reply = Reply(
-            occurred_at=proven.received_at, team=voter.team, channel=voter.channel, user=voter.user, text=text
-        ).stamped(
-            id=step_of_entity(service=APPROVALS_SVC.name, entity=f"reply:{cause.id}", revision=0, step="reply"),
-            source=APPROVALS_SVC.name,
-            origin=cause.origin,
-            received_at=proven.received_at,
-        )
-        await outbox.add(tx, [event_message(reply, self._subjects)])
+        await outbox.add(tx, [event_message(reply(_asker(proven), text), self._subjects)])
 
     async def _refuse(self, tx: Connection, chat: Chat, reason: str, detail: str) -> None:
-        metrics.approvals_conflicts.labels(reason=reason).inc()
-        await self._hold(tx, chat, "", detail)
+        await self._hold(tx, chat, "", detail, refusal=reason)
 
-    async def _hold(self, tx: Connection, cause: Chat | DeploymentRequested, subject: str, reason: str) -> None:
+    async def _hold(
+        self, tx: Connection, cause: Chat | DeploymentRequested, subject: str, reason: str, refusal: str = ""
+    ) -> None:
         log.warning("request.held", kind=cause.kind, event_id=cause.id, reason=reason)
         await store.hold(
             tx,
@@ -157,8 +206,21 @@ class Handlers:
             kind=cause.kind,
             subject=plain(subject, characters_max=HELD_MAX_CHARACTERS),
             reason=plain(reason, characters_max=HELD_MAX_CHARACTERS),
+            refusal=refusal,
         )
 
 
 def _approval_id(proven: Proven) -> int:
     return proven.said.approval_id if isinstance(proven.said, Answer) else 0
+
+
+def _asker(proven: Proven) -> Asker:
+    voter = proven.said.voter
+    return Asker(
+        cause=proven.cause.id,
+        origin=proven.cause.origin,
+        received_at=proven.received_at,
+        team=voter.team,
+        channel=voter.channel,
+        user=voter.user,
+    )

@@ -12,8 +12,13 @@ from shared.contracts.services import APPROVALS_SVC
 
 FORM_FIELDS_MAX = 64
 ID_MAX_CHARACTERS = 64
+WORDS_MAX_CHARACTERS = 500
 TRIGGER_MAX_CHARACTERS = 200
 BUTTON = re.compile(r"(approve|decline):([1-9][0-9]{0,17}):([1-9][0-9]{0,8})")
+# What notifier's form for a reason carries (its private metadata): the button's value, and where the card stands.
+FORM = re.compile(r"decline:([1-9][0-9]{0,17}):([1-9][0-9]{0,8}):([A-Z0-9]{1,32})")
+FORM_CALLBACK = "decline"
+FORM_FIELD = "reason"
 FIELD_NAME = re.compile(r"[a-z_]+")
 NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
 VERBS: dict[str, Verb] = {"approve": "approve", "decline": "reject"}
@@ -50,13 +55,20 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Misspelt(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of ours that lacks its number."""
+    """A command of ours that lacks its number, or its words."""
 
     voter: Voter
     usage: str
 
 
-Said = Answer | Question | Misspelt
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """`ask`: what is there about this?"""
+
+    voter: Voter
+    words: str
+
+
+Said = Answer | Question | Search | Misspelt
 
 
 class _User(msgspec.Struct):
@@ -73,6 +85,22 @@ class _Action(msgspec.Struct):
     value: str = ""
 
 
+class _Field(msgspec.Struct):
+    value: str | None = None
+
+
+class _Values(msgspec.Struct):
+    values: dict[str, dict[str, _Field]] = {}
+
+
+class _View(msgspec.Struct):
+    id: str
+    hash: str
+    callback_id: str = ""
+    private_metadata: str = ""
+    state: _Values = msgspec.field(default_factory=_Values)
+
+
 class _Payload(msgspec.Struct):
     type: str
     user: _User | None = None
@@ -80,10 +108,11 @@ class _Payload(msgspec.Struct):
     channel: _Id | None = None
     trigger_id: str = ""
     actions: list[_Action] = []
+    view: _View | None = None
 
 
 def read_click(body: bytes) -> Said | None:
-    """None for what is not a button of ours. Raises Unreadable."""
+    """A button or the form for a reason; None for what is neither of ours. Raises Unreadable."""
     form = _form(body)
     if set(form) != {"payload"}:
         raise Unreadable("an interaction has one field, payload")
@@ -91,21 +120,11 @@ def read_click(body: bytes) -> Said | None:
         payload = msgspec.json.decode(_field(form, "payload"), type=_Payload)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from None
-    if payload.type != "block_actions" or not payload.actions or payload.actions[0].action_id not in VERBS:
-        return None
-    action = payload.actions[0]
-    found = BUTTON.fullmatch(action.value)
-    if not found or found[1] != action.action_id or payload.user is None or payload.channel is None:
-        raise Unreadable("a button of ours without a number, a user or a channel")
-    team = payload.team.id if payload.team else ""
-    voter = _voter(
-        team=team,
-        user=payload.user.id,
-        channel=payload.channel.id,
-        trigger_id=payload.trigger_id,
-        is_foreign=bool(team and payload.user.team_id and payload.user.team_id != team),
-    )
-    return Answer(voter=voter, approval_id=int(found[2]), verb=VERBS[found[1]], revision=int(found[3]))
+    if payload.type == "block_actions" and payload.actions and payload.actions[0].action_id in VERBS:
+        return _pressed(payload, payload.actions[0])
+    if payload.type == "view_submission" and payload.view and payload.view.callback_id == FORM_CALLBACK:
+        return _submitted(payload, payload.view)
+    return None
 
 
 def read_command(body: bytes) -> Said | None:
@@ -122,14 +141,46 @@ def read_command(body: bytes) -> Said | None:
         channel=_field(form, "channel_id"),
         trigger_id=_field(form, "trigger_id"),
     )
+    if invocation.command.name == "ask" and invocation.arguments:
+        return Search(voter=voter, words=plain(" ".join(invocation.arguments), characters_max=WORDS_MAX_CHARACTERS))
     verb = VERBS.get(invocation.command.name)
-    if verb is None:
+    if verb is None and not invocation.command.arguments:
         return Question(voter=voter)
     number = NUMBER.fullmatch(invocation.arguments[0]) if invocation.arguments else None
-    if number is None:
+    if number is None or verb is None:
         return Misspelt(voter=voter, usage=f"{invocation.command.name} {invocation.command.arguments}")
     reason = plain(" ".join(invocation.arguments[1:]), characters_max=REASON_MAX_CHARACTERS)
     return Answer(voter=voter, approval_id=int(number[1]), verb=verb, reason=reason)
+
+
+def _pressed(payload: _Payload, action: _Action) -> Answer:
+    found = BUTTON.fullmatch(action.value)
+    if not found or found[1] != action.action_id or payload.user is None or payload.channel is None:
+        raise Unreadable("a button of ours without a number, a user or a channel")
+    voter = _person(payload, payload.user, channel=payload.channel.id, trigger_id=payload.trigger_id)
+    return Answer(voter=voter, approval_id=int(found[2]), verb=VERBS[found[1]], revision=int(found[3]))
+
+
+def _submitted(payload: _Payload, view: _View) -> Answer:
+    """The view with its hash is what makes a form one of a kind: it is the same when it is sent again."""
+    found = FORM.fullmatch(view.private_metadata)
+    if not found or payload.user is None:
+        raise Unreadable("a form of ours without a number or a user")
+    written = next((fields[FORM_FIELD].value for fields in view.state.values.values() if FORM_FIELD in fields), None)
+    voter = _person(payload, payload.user, channel=found[3], trigger_id=f"view:{view.id}:{view.hash}")
+    return Answer(
+        voter=voter,
+        approval_id=int(found[1]),
+        verb="reject",
+        revision=int(found[2]),
+        reason=plain(written or "", characters_max=REASON_MAX_CHARACTERS),
+    )
+
+
+def _person(payload: _Payload, user: _User, *, channel: str, trigger_id: str) -> Voter:
+    team = payload.team.id if payload.team else ""
+    is_foreign = bool(team and user.team_id and user.team_id != team)
+    return _voter(team=team, user=user.id, channel=channel, trigger_id=trigger_id, is_foreign=is_foreign)
 
 
 def _form(body: bytes) -> dict[str, list[str]]:

@@ -3,9 +3,12 @@
 from datetime import datetime
 from typing import Any, TypeVar
 
+from approvals_svc.actions import in_words, is_ours
 from approvals_svc.decision import State
 from approvals_svc.eligibility import electorate, slack_users
 from approvals_svc.model import Approval
+from approvals_svc.policy import Requirement
+from approvals_svc.quorum import fewest, listed
 from shared.catalog import Catalog
 from shared.contracts import events
 from shared.contracts.ids import step_of_entity
@@ -16,19 +19,31 @@ A = TypeVar("A", bound=events.Approval)
 
 def state(approval: Approval, catalog: Catalog) -> State:
     """What the rules look at. Who may decide follows the catalog as it is now."""
+    terms = approval.requirement.terms
     return State(
         status=approval.status,
         revision=approval.revision,
-        required=approval.requirement.count,
+        terms=terms,
         expires_at=approval.expires_at,
         votes=approval.votes,
+        freezes=approval.requirement.freezes,
+        asks_opa=approval.requirement.asks_opa,
+        is_escalated=approval.is_escalated,
+        is_extended=approval.is_extended,
         electorate=electorate(
             catalog,
-            approval.requirement,
-            platform=approval.subject.source,
-            requesters=approval.subject.requesters,
+            terms,
+            approval.subject.involved,
+            is_escalated=approval.is_escalated,
+            delegations=approval.delegations,
+            service=approval.subject.service,
         ),
     )
+
+
+def groups_in_words(requirement: Requirement) -> str:
+    """For cards: who is asked, without how many."""
+    return ", ".join(dict.fromkeys(seats.group for seats in listed(requirement.terms.requires) if seats.group))
 
 
 def snapshot(kind: type[A], approval: Approval, catalog: Catalog, *, now: datetime, **more: Any) -> A:
@@ -49,14 +64,25 @@ def snapshot(kind: type[A], approval: Approval, catalog: Catalog, *, now: dateti
         url=subject.url,
         requested_by=subject.requested_by,
         policy=approval.requirement.rule,
-        group=approval.requirement.group,
-        required=approval.requirement.count,
+        group=groups_in_words(approval.requirement),
+        required=fewest(approval.requirement.terms.requires),
         approvers=slack_users(catalog, state(approval, catalog).electorate),
         votes=tuple(
-            events.Vote(person=vote.person, verb=vote.verb, reason=vote.reason, slack_user=vote.slack_user)
+            events.Vote(
+                person=vote.person,
+                verb=vote.verb,
+                reason=vote.reason,
+                slack_user=vote.slack_user,
+                on_behalf_of=vote.on_behalf_of,
+            )
             for vote in approval.votes
         ),
         expires_at=approval.expires_at,
+        does=in_words(subject.action, subject.payload) if is_ours(subject) else "",
+        reason=approval.reason,
+        evidence=approval.evidence,
+        broken_by=approval.broken_by,
+        reason_required=approval.requirement.terms.reason_required,
         **more,
     )
     return event.stamped(
