@@ -1,6 +1,7 @@
 """Pieces of cards: Block Kit objects, and the few words that all cards share. Pure."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from notifier.mrkdwn import text
@@ -50,6 +51,14 @@ def reason(value: str) -> str:
 def names(people: Sequence[str]) -> str:
     more = [f"and {len(people) - NAMES_MAX} more"] if len(people) > NAMES_MAX else []
     return ", ".join([*map(name, people[:NAMES_MAX]), *more])
+
+
+def duration(length: timedelta) -> str:
+    minutes, seconds = divmod(int(length.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def by(who: str) -> str:

@@ -8,11 +8,11 @@ import msgspec
 from notifier.living import Content, newest_first
 from notifier.routing import service_of
 from shared.catalog import Catalog
-from shared.contracts.events import Approval, Deployment, DeploymentFinished, Incident
+from shared.contracts.events import Approval, ApprovalSummarized, Deployment, DeploymentFinished, Incident, Nudge
 
 
 class DeploymentCard(msgspec.Struct, frozen=True, kw_only=True):
-    """`state`: requested, started, or the outcome."""
+    """`state`: requested, started, or the outcome; `mentioned`: the Slack user who has to look, "" if unknown."""
 
     service: str
     environment: str
@@ -24,6 +24,7 @@ class DeploymentCard(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    mentioned: str = ""
 
     @property
     def took(self) -> timedelta | None:
@@ -44,11 +45,13 @@ class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime | None
     acknowledged_at: datetime | None
     resolved_at: datetime | None
+    mentioned: str = ""
 
 
 class ApprovalCard(msgspec.Struct, frozen=True, kw_only=True):
     approval: Approval
     production: bool
+    mentioned: str = ""
 
     @property
     def agreed(self) -> tuple[str, ...]:
@@ -59,7 +62,19 @@ class ApprovalCard(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(vote.person for vote in self.approval.votes if vote.verb == "reject")
 
 
-Card: TypeAlias = DeploymentCard | IncidentCard | ApprovalCard
+class NudgeCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`mentioned`: as above, where the catalog knows the person."""
+
+    nudge: Nudge
+    mentioned: str = ""
+
+
+class SummaryCard(msgspec.Struct, frozen=True, kw_only=True):
+    summary: ApprovalSummarized
+    mentioned: str = ""
+
+
+Card: TypeAlias = DeploymentCard | IncidentCard | ApprovalCard | NudgeCard | SummaryCard
 
 
 class NothingKnown(ValueError):
@@ -77,6 +92,11 @@ def card(content: Content, catalog: Catalog) -> Card:
             case Approval():
                 production = catalog.is_production(event.service, event.environment)
                 return ApprovalCard(approval=event, production=production)
+            case Nudge():
+                person = catalog.person_named(event.person)
+                return NudgeCard(nudge=event, mentioned=next(iter(person.slack), "") if person else "")
+            case ApprovalSummarized():
+                return SummaryCard(summary=event)
     raise NothingKnown("no event")
 
 
@@ -84,17 +104,19 @@ def _deployment(content: Content, catalog: Catalog) -> DeploymentCard:
     newest = newest_first(content)[0]
     finished = content.get("finished")
     state = "started" if "started" in content else "requested"
+    who = _known(content, "creator") or _known(content, "actor")
     return DeploymentCard(
         service=service_of(newest, catalog),
         environment=_known(content, "environment"),
         repository=_known(content, "repository"),
         state=finished.outcome if isinstance(finished, DeploymentFinished) else state,
         sha=_known(content, "sha"),
-        who=_known(content, "creator") or _known(content, "actor"),
+        who=who,
         url=_known(content, "url"),
         requested_at=_at(content, "requested"),
         started_at=_at(content, "started"),
         finished_at=_at(content, "finished"),
+        mentioned=_slack_user(newest.source, who, catalog),
     )
 
 
@@ -132,6 +154,11 @@ def _actor(content: Content, slot: str, catalog: Catalog) -> str:
     event = content.get(slot)
     person = catalog.person(event.source, event.actor) if isinstance(event, Incident) else None
     return person.name if person else ""
+
+
+def _slack_user(platform: str, identity: str, catalog: Catalog) -> str:
+    person = catalog.person(platform, identity)
+    return person.slack[0] if person and person.slack else ""
 
 
 def _known(content: Content, field: str) -> Any:

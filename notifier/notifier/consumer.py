@@ -3,7 +3,7 @@
 from notifier.handlers import Handlers
 from notifier.living import SLOTS
 from shared.bus import Bus, Consumer
-from shared.contracts.events import ChatCommand, Reply
+from shared.contracts.events import ChatAction, ChatCommand, Nudge, Reply
 from shared.contracts.streams import NOTIFIER_EVENTS, NOTIFIER_NOTIFY
 from shared.db import Pool
 
@@ -14,7 +14,13 @@ def build(bus: Bus, pool: Pool, handlers: Handlers) -> tuple[Consumer, Consumer]
         bus=bus,
         pool=pool,
         durable=NOTIFIER_EVENTS,
-        handlers={**dict.fromkeys(SLOTS, handlers.on_thing), ChatCommand: handlers.on_command},
+        handlers={
+            **dict.fromkeys(SLOTS, handlers.on_thing),
+            ChatCommand: handlers.on_command,
+            ChatAction: handlers.on_action,
+        },
     )
-    asked = Consumer(bus=bus, pool=pool, durable=NOTIFIER_NOTIFY, handlers={Reply: handlers.on_reply})
+    asked = Consumer(
+        bus=bus, pool=pool, durable=NOTIFIER_NOTIFY, handlers={Reply: handlers.on_reply, Nudge: handlers.on_thing}
+    )
     return events, asked

@@ -6,18 +6,37 @@ from typing import TypeVar
 
 import msgspec
 
-from notifier import store, usage
-from notifier.living import Absorbed, Acting, HeldReason, Thing, ThingEvent, ThingKind, absorb, key, kind_of_thing
+from notifier import forms, store, usage
+from notifier.cards import NothingKnown, card
+from notifier.living import (
+    Absorbed,
+    Acting,
+    Content,
+    HeldReason,
+    Thing,
+    ThingEvent,
+    ThingKind,
+    absorb,
+    hold,
+    key,
+    kind_of_thing,
+)
 from notifier.mrkdwn import lines
+from notifier.render import note
 from notifier.routing import channel_of, concerns_people
+from notifier.settled import settled
+from notifier.transitions import row, state
 from shared.catalog import Catalog
 from shared.contracts.commands import owned_by
-from shared.contracts.events import ChatCommand, Event, Reply
+from shared.contracts.envelope import event_message
+from shared.contracts.events import Approval, ChatAction, ChatCommand, Event, Nudge, Reply
 from shared.contracts.services import NOTIFIER
-from shared.db import Connection, locks
+from shared.contracts.subjects import Subjects
+from shared.db import Connection, locks, outbox
 from shared.db.catalogs import CurrentCatalog
 from shared.telemetry import metrics
 
+FORM_FRESH_FOR = timedelta(seconds=10)  # Slack opens none after three
 COMMAND_FRESH_FOR = timedelta(seconds=60)  # whoever typed it has gone on (design section 5)
 REPLY_MAX_CHARACTERS = 3_900
 URGENT: frozenset[ThingKind] = frozenset({"approval", "incident"})
@@ -32,16 +51,18 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     catalogs: CurrentCatalog
     acting: Acting
     default_channel: str
+    subjects: Subjects
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`channel`: where a new message goes; empty where none is called for, or none has a place."""
+    """`channel`: where a new card goes; empty where none is called for, or none has a place."""
 
     key: str
     kind: ThingKind
     told: bool
     absorbed: Absorbed
     channel: str
+    notes: tuple[store.NewNote, ...] = ()
 
     @property
     def held(self) -> list[Held]:
@@ -58,7 +79,7 @@ class Handlers:
         self._rules = rules
 
     async def on_thing(self, events: Sequence[ThingEvent], tx: Connection) -> None:
-        catalog = (await self._rules.catalogs.current(tx)).catalog
+        catalog = (await self._rules.catalogs.current(tx)).content
         by_key: dict[str, list[ThingEvent]] = {}
         for event in events:
             if concerns_people(event, catalog):
@@ -69,6 +90,13 @@ class Handlers:
         known, now = await store.things(tx, by_key), await store.database_time(tx)
         outcomes = [self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, now) for k in sorted(by_key)]
         await _write(tx, outcomes)
+        await self._refuse(tx, [held for outcome in outcomes for held in outcome.held], now)
+
+    async def _refuse(self, tx: Connection, held: Sequence[Held], now: datetime) -> None:
+        """Whoever asked for a message waits to hear of it."""
+        nudges = [(event.id, reason) for _, event, reason in held if isinstance(event, Nudge)]
+        told = [settled(nudge, "held", at=now, reason=f"held back: {reason}") for nudge, reason in nudges]
+        await outbox.add(tx, [event_message(event, self._rules.subjects) for event in told])
 
     def _outcome(
         self, thing_key: str, thing: Thing, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
@@ -81,6 +109,25 @@ class Handlers:
             told=thing.told,
             absorbed=absorbed,
             channel=channel if absorbed.acts_by else "",
+            notes=self._notes(thing, absorbed.content, events, catalog, now),
+        )
+
+    def _notes(
+        self, thing: Thing, after: Content, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
+    ) -> tuple[store.NewNote, ...]:
+        """A word below each card that people have seen, where the table has one for what happened to its thing."""
+        fresh = [event for event in events if hold(event, after, acting=self._rules.acting, now=now) is None]
+        shown = [posting for posting in thing.cards if posting.is_shown]
+        if not fresh or not shown:
+            return ()
+        kind, new = kind_of_thing(fresh[-1]), card(after, catalog)
+        found = row(kind, _state(thing.content, catalog), state(new))
+        if found is None or "note" not in found.does:
+            return ()
+        message = note(new, mention="mention" in found.does)
+        return tuple(
+            store.NewNote(key=f"{posting.key}#{fresh[-1].id}", root=posting, urgent=kind in URGENT, message=message)
+            for posting in shown
         )
 
     async def on_command(self, commands: Sequence[ChatCommand], tx: Connection) -> None:
@@ -89,6 +136,28 @@ class Handlers:
         fresh = await self._fresh(tx, [command for command, _ in ours], COMMAND_FRESH_FOR)
         answers = [(c, usage.answer(invocation, typed=c.text)) for c, invocation in ours if c in fresh]
         await store.whisper(tx, [(c.id, c.channel, c.user, text) for c, text in answers])
+
+    async def on_action(self, actions: Sequence[ChatAction], tx: Connection) -> None:
+        """The button that asks for a reason opens a form; every other click is its owner's."""
+        asked = {action.id: wanted for action in actions if (wanted := forms.wanted(action))}
+        fresh = await self._fresh(tx, [action for action in actions if action.id in asked], FORM_FRESH_FOR)
+        known = await store.things(tx, [wanted.thing for wanted in asked.values()])
+        for action in fresh:
+            thing = known.get(asked[action.id].thing)
+            approval = thing.content.get("snapshot") if thing else None
+            if isinstance(approval, Approval):
+                await self._ask(tx, action, asked[action.id], approval)
+
+    async def _ask(self, tx: Connection, action: ChatAction, wanted: forms.Wanted, approval: Approval) -> None:
+        if approval.status != "pending":
+            text = f"#{approval.approval_id} doesn't wait any more: it is {approval.status}."
+            await store.whisper(tx, [(action.id, action.channel, action.user, text)])
+        elif approval.revision != wanted.revision:
+            text = f"#{approval.approval_id} is superseded by revision {approval.revision}: look at its card again."
+            await store.whisper(tx, [(action.id, action.channel, action.user, text)])
+        else:
+            view = forms.view(approval, channel=action.channel)
+            await store.ask(tx, action, view, instead=forms.instead(approval))
 
     async def on_reply(self, replies: Sequence[Reply], tx: Connection) -> None:
         fresh = await self._fresh(tx, replies, self._rules.acting.fresh_for)
@@ -112,10 +181,21 @@ class Handlers:
         return fresh
 
 
+def _state(content: Content, catalog: Catalog) -> str:
+    try:
+        return state(card(content, catalog))
+    except NothingKnown:
+        return ""
+
+
 async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
     changed = [outcome for outcome in outcomes if outcome.absorbed.changed]
     await store.know(tx, [(o.key, o.kind, o.absorbed.content) for o in changed])
-    await store.tell(tx, [(o.key, o.channel, o.kind in URGENT) for o in outcomes if o.channel])
+    await store.tell(
+        tx,
+        [store.NewCard(thing=o.key, channel=o.channel, urgent=o.kind in URGENT) for o in outcomes if o.channel],
+    )
+    await store.note(tx, [note for outcome in outcomes for note in outcome.notes])
     await store.retell(tx, [o.key for o in changed if o.told])
     await _hold(tx, [held for outcome in outcomes for held in outcome.held])
 

@@ -15,6 +15,7 @@ from shared.contracts.events import (
     ApprovalExecuted,
     ApprovalExpired,
     ApprovalRequested,
+    ApprovalSummarized,
     ApprovalVoted,
     Deployment,
     DeploymentFinished,
@@ -27,12 +28,15 @@ from shared.contracts.events import (
     IncidentOpened,
     IncidentReopened,
     IncidentResolved,
+    Nudge,
 )
 
-ThingKind = Literal["deployment", "incident", "approval"]
+ThingKind = Literal["deployment", "incident", "approval", "nudge", "summary"]
 HeldReason = Literal["origin", "stale", "no_channel"]
-ThingEvent: TypeAlias = Deployment | Incident | Approval
+ThingEvent: TypeAlias = Deployment | Incident | Approval | Nudge | ApprovalSummarized
 Content: TypeAlias = Mapping[str, ThingEvent]  # slot -> the one event that fills it
+
+NUDGE = "nudge:"
 
 # Which event of a slot counts: the first or the last that happened; of approvals, the highest version.
 SLOTS: Mapping[type[Event], tuple[str, Literal["first", "last"]]] = {
@@ -49,6 +53,8 @@ SLOTS: Mapping[type[Event], tuple[str, Literal["first", "last"]]] = {
     ApprovalDecided: ("snapshot", "last"),
     ApprovalExpired: ("snapshot", "last"),
     ApprovalExecuted: ("snapshot", "last"),
+    Nudge: ("nudge", "first"),
+    ApprovalSummarized: ("summary", "first"),
 }
 # By which copy, and when, an event came: not part of what is known.
 ARRIVAL = {"origin": "", "delivery": "", "received_at": None, "time_is_received": False}
@@ -61,11 +67,23 @@ class Acting(msgspec.Struct, frozen=True, kw_only=True):
     fresh_for: timedelta
 
 
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    """A card of a thing in one place; `is_shown`: people have seen it in some state."""
+
+    key: str
+    channel: str
+    is_shown: bool
+
+
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
-    """`told`: it has a message, posted or about to be."""
+    """`cards`: posted or about to be."""
 
     content: Content
-    told: bool = False
+    cards: tuple[Posting, ...] = ()
+
+    @property
+    def told(self) -> bool:
+        return bool(self.cards)
 
 
 class Absorbed(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +103,10 @@ def kind_of_thing(event: ThingEvent) -> ThingKind:
             return "incident"
         case Approval():
             return "approval"
+        case Nudge():
+            return "nudge"
+        case ApprovalSummarized():
+            return "summary"
 
 
 def key(event: ThingEvent) -> str:
@@ -96,6 +118,10 @@ def key(event: ThingEvent) -> str:
             name = f"incident:{event.source}:{event.incident_id}"
         case Approval():
             name = f"approval:{event.approval_id}"
+        case Nudge():
+            name = f"{NUDGE}{event.id}"
+        case ApprovalSummarized():
+            name = f"summary:{event.team}:{event.week}"
     return name.replace("\x00", "")
 
 

@@ -9,8 +9,9 @@ from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.settlement import Limits
 from notifier.slack import open_slack
-from shared.bus import open_bus
+from shared.bus import Relay, open_bus
 from shared.contracts.services import NOTIFIER
+from shared.contracts.subjects import Subjects
 from shared.contracts.vocabulary import acting_origins
 from shared.db.catalogs import Catalogs
 from shared.db.pool import open_pool
@@ -24,14 +25,15 @@ async def run(settings: Settings) -> None:
         open_slack(settings) as slack,
     ):
         catalogs = Catalogs(pool, settings.catalog_path)
-        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs)))
-        sender = Sender(pool=pool, slack=slack, catalogs=catalogs, limits=_limits(settings))
+        relay = Relay(bus=bus, pool=pool, service=NOTIFIER.name)
+        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, bus.subjects)))
+        sender = Sender(pool=pool, slack=slack, catalogs=catalogs, limits=_limits(settings), subjects=bus.subjects)
         app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender, catalogs=catalogs)
-        loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run]
+        loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run]
         await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
 
 
-def _rules(settings: Settings, catalogs: Catalogs) -> Rules:
+def _rules(settings: Settings, catalogs: Catalogs, subjects: Subjects) -> Rules:
     return Rules(
         catalogs=catalogs,
         acting=Acting(
@@ -39,6 +41,7 @@ def _rules(settings: Settings, catalogs: Catalogs) -> Rules:
             fresh_for=timedelta(seconds=settings.fresh_for_s),
         ),
         default_channel=settings.slack_default_channel,
+        subjects=subjects,
     )
 
 

@@ -1,16 +1,17 @@
 """Cards as Slack messages: `text` decides alone (previews, watches, screen readers), the blocks say the rest. Pure."""
 
-from datetime import timedelta
 from typing import assert_never
 
 import msgspec
 
+from notifier import evidence, forms, summary
 from notifier.blocks import (
     Block,
     button,
     by,
     code,
     context,
+    duration,
     listed,
     mrkdwn,
     name,
@@ -20,11 +21,14 @@ from notifier.blocks import (
     section,
     short_sha,
 )
-from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard
-from notifier.mrkdwn import link, moment, text
-from shared.contracts.events import Approval, ApprovalExecuted
+from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
+from notifier.mrkdwn import lines, link, moment, text
+from shared.contracts.events import Approval, ApprovalDecided, ApprovalExecuted
 
 TITLE_MAX_CHARACTERS = 300
+CONFIRM_MAX_CHARACTERS = 300
+DOES_MAX_CHARACTERS = 700
+NUDGE_MAX_CHARACTERS = 2_500  # a section takes 3,000
 
 DEPLOYMENT_STATES = {
     "requested": (":hourglass_flowing_sand:", "requested"),
@@ -38,9 +42,13 @@ INCIDENT_STATES = {"open": ":rotating_light:", "acknowledged": ":eyes:", "resolv
 APPROVAL_STATES = {
     "pending": ":raised_hand:",
     "approved": ":white_check_mark:",
+    "auto_approved": ":white_check_mark:",
     "executed": ":white_check_mark:",
     "rejected": ":no_entry:",
     "expired": ":hourglass:",
+    "cancelled": ":no_entry:",
+    "revoked": ":no_entry:",
+    "superseded": ":arrows_counterclockwise:",
     "dead": ":warning:",
 }
 
@@ -59,8 +67,18 @@ def render(card: Card) -> Message:
             return _incident(card)
         case ApprovalCard():
             return _approval(card)
+        case NudgeCard():
+            return _nudge(card)
+        case SummaryCard():
+            return _summary(card)
         case _:
             assert_never(card)
+
+
+def note(card: Card, *, mention: bool) -> Message:
+    """A word in the thread of a card that was edited: the same line, and who has to look."""
+    whom = f"<@{card.mentioned}> " if mention and card.mentioned else ""
+    return Message(text=f"{whom}{render(card).text}")
 
 
 def without_blocks(message: Message) -> Message:
@@ -74,7 +92,7 @@ def without_blocks(message: Message) -> Message:
 def _deployment(card: DeploymentCard) -> Message:
     emoji, state = DEPLOYMENT_STATES.get(card.state, (":grey_question:", "ended, outcome unknown"))
     what = f"{name(card.service)} to {name(card.environment)}"
-    took = f" after {_duration(card.took)}" if card.took is not None else ""
+    took = f" after {duration(card.took)}" if card.took is not None else ""
     return Message(
         text=listed(" · ", [f"Deploy {what} {state}{took}", short_sha(card.sha), by(card.who)]),
         blocks=(
@@ -87,14 +105,6 @@ def _deployment(card: DeploymentCard) -> Message:
 def _times(card: DeploymentCard) -> str:
     at = card.finished_at or card.started_at or card.requested_at
     return moment(at) if at else ""
-
-
-def _duration(length: timedelta) -> str:
-    minutes, seconds = divmod(int(length.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 # ---- incidents -----------------------------------------------------------------------------------------------------
@@ -123,6 +133,32 @@ def _incident(card: IncidentCard) -> Message:
     )
 
 
+# ---- nudges --------------------------------------------------------------------------------------------------------
+
+
+def _nudge(card: NudgeCard) -> Message:
+    nudge = card.nudge
+    whom = f"<@{card.mentioned}>" if card.mentioned else name(nudge.person)
+    said = listed(" ", [f"{whom}:" if whom else "", lines(nudge.text, characters_max=NUDGE_MAX_CHARACTERS) or "…"])
+    who = [f"Asked by {name(nudge.asked_by)}" if nudge.asked_by else "", name(nudge.service)]
+    return Message(text=said, blocks=(section(f":wave: {said}"), context(who)))
+
+
+# ---- weeks ---------------------------------------------------------------------------------------------------------
+
+
+def _summary(card: SummaryCard) -> Message:
+    told, title = card.summary, summary.title(card.summary)
+    return Message(
+        text=f"{title}: {summary.in_short(told)}",
+        blocks=(
+            section(f":bar_chart: *{title}*"),
+            section(listed("\n", summary.lines(told))),
+            context(summary.services(told)),
+        ),
+    )
+
+
 # ---- approvals -----------------------------------------------------------------------------------------------------
 
 
@@ -130,14 +166,15 @@ def _approval(card: ApprovalCard) -> Message:
     """At most five lines above the buttons; what is asked comes first in every state."""
     approval = card.approval
     emoji = APPROVAL_STATES.get(approval.status, ":grey_question:")
-    what = f"{_action(approval)} {name(approval.service)} to {name(approval.environment)}"
+    what = f"{_action(approval)} {_object(approval)}"
     if approval.status == "pending":
         short = f"{what}? {name(approval.requested_by) or 'Somebody'} asks {_quorum(approval)}, {_tally(card)}"
         title, last, rest = f"{emoji} *{what}?* #{approval.approval_id}", _deadline(approval), [_buttons(card, what)]
     else:
         short = f"{what}: {_ending(card)}"
         title, last, rest = f"{emoji} *{what}* #{approval.approval_id}", f"*{_ending(card)}*", []
-    lines = [_asked(approval), f"Votes: {_tally(card)}", last]
+    known = evidence.in_words(approval.evidence)
+    lines = [_asked(approval), _does(approval), known, f"Votes: {_tally(card)}", last]
     return Message(
         text=listed(" · ", [short, short_sha(approval.sha)]),
         blocks=(section(title), section(listed("\n", lines)), *rest),
@@ -147,6 +184,18 @@ def _approval(card: ApprovalCard) -> Message:
 def _action(approval: Approval) -> str:
     action = name(approval.action) or "act on"
     return action[:1].upper() + action[1:]
+
+
+def _object(approval: Approval) -> str:
+    if approval.environment:
+        return f"{name(approval.service)} to {name(approval.environment)}"
+    return text(approval.subject, characters_max=TITLE_MAX_CHARACTERS)
+
+
+def _does(approval: Approval) -> str:
+    """A subject is its requester's word; this is what would happen."""
+    does = f"A yes will {text(approval.does, characters_max=DOES_MAX_CHARACTERS)}" if approval.does else ""
+    return listed(" · ", [does, f"because: {reason(approval.reason)}" if approval.reason else ""])
 
 
 def _asked(approval: Approval) -> str:
@@ -175,6 +224,10 @@ def _ending(card: ApprovalCard) -> str:
     """How it ended, in words."""
     approval = card.approval
     match approval.status:
+        case "auto_approved":
+            return f"approved under the rule {name(approval.policy)}, without asking anybody"
+        case "approved" | "executed" if approval.broken_by:
+            return f"let through by {name(approval.broken_by)} alone, who broke the glass"
         case "approved" | "executed":
             return f"approved by {names(card.agreed)}" if card.agreed else "approved"
         case "rejected":
@@ -186,6 +239,9 @@ def _ending(card: ApprovalCard) -> str:
         case "dead":
             failure = approval.failure if isinstance(approval, ApprovalExecuted) else ""
             return f"decided, but could not be carried out{listed('', [reason(failure)], first=': ')}"
+        case "cancelled":
+            cause = approval.cause if isinstance(approval, ApprovalDecided) else ""
+            return f"cancelled{listed('', [reason(cause)], first=': ')}"
         case _:
             return name(approval.status)
 
@@ -193,20 +249,24 @@ def _ending(card: ApprovalCard) -> str:
 def _buttons(card: ApprovalCard, what: str) -> Block:
     """The values name the revision: a click on an outdated card must not count for what it doesn't show."""
     reference = f"{card.approval.approval_id}:{card.approval.revision}"
+    decline = forms.ACTION if card.approval.reason_required else "decline"
     elements = [
         button("Approve", action="approve", value=f"approve:{reference}", style="primary"),
-        button("Decline", action="decline", value=f"decline:{reference}", style="danger"),
+        button("Decline", action=decline, value=f"decline:{reference}", style="danger"),
     ]
     if card.production:
         for element in elements:
-            element["confirm"] = _confirm(element["text"]["text"], what)
+            if element["action_id"] != forms.ACTION:  # a form is asked anyway
+                element["confirm"] = _confirm(element["text"]["text"], what)
     return {"type": "actions", "block_id": f"approval:{reference}", "elements": elements}
 
 
 def _confirm(verb: str, what: str) -> Block:
+    """Slack takes 300 characters; escaped text is never cut, and the card says it anyway."""
+    said = f"{what}." if len(what) < CONFIRM_MAX_CHARACTERS else "As the card says."
     return {
         "title": plain(f"{verb} for production?"),
-        "text": mrkdwn(f"{what}."),
+        "text": mrkdwn(said),
         "confirm": plain(verb),
         "deny": plain("Not now"),
     }

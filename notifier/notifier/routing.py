@@ -2,7 +2,7 @@
 
 from notifier.living import Content, ThingEvent, newest_first
 from shared.catalog import Catalog
-from shared.contracts.events import Approval, Deployment, DeploymentRequested, Incident
+from shared.contracts.events import Approval, ApprovalSummarized, Deployment, DeploymentRequested, Incident, Nudge
 
 
 def concerns_people(event: ThingEvent, catalog: Catalog) -> bool:
@@ -11,22 +11,26 @@ def concerns_people(event: ThingEvent, catalog: Catalog) -> bool:
         return True
     if isinstance(event, DeploymentRequested) and event.gate is not None:
         return False
-    return catalog.is_production(catalog.service_of_repository(event.repository), event.environment)
+    return catalog.is_production(service_of(event, catalog), event.environment)
 
 
 def service_of(event: ThingEvent, catalog: Catalog) -> str:
     """Empty for an incident of a service that nothing names."""
     match event:
         case Deployment():
-            return catalog.service_of_repository(event.repository)
+            return catalog.service_of_deployment(event.source, event.repository, event.service_name, event.environment)
         case Incident():
             return catalog.service_of_incident(event.source, event.service_id, event.service_name) or ""
-        case Approval():
+        case Approval() | Nudge():
             return event.service
+        case ApprovalSummarized():
+            return ""
 
 
 def channel_of(content: Content, catalog: Catalog, *, default: str) -> str:
-    """Channel of the service or its team, else the default; empty where there is none."""
+    """The one that was asked for, else that of the service or the team, else the default; empty where there is none."""
+    asked = next((event.channel for event in content.values() if isinstance(event, Nudge)), "")
     services = (service_of(event, catalog) for event in newest_first(content))
     service = next(filter(None, services), "")
-    return catalog.channel_of(service) or default
+    team = next((event.team for event in content.values() if isinstance(event, ApprovalSummarized)), "")
+    return asked or catalog.channel_of(service) or catalog.channel_of_team(team) or default

@@ -10,11 +10,14 @@ from notifier.cards import NothingKnown, card
 from notifier.errors import Failure
 from notifier.living import decode
 from notifier.render import Message, render, without_blocks
+from notifier.settled import ENDS, nudge_of, settled
 from notifier.settlement import Limits, Settlement, Trial, failed, not_found, succeeded, whisper_failed
 from notifier.slack import Posted, Slack, SlackFailed
+from shared.contracts.envelope import event_message
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import NOTIFIER
-from shared.db import Pool
+from shared.contracts.subjects import Subjects
+from shared.db import Connection, Pool, outbox
 from shared.db.catalogs import Catalogs
 from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
@@ -41,8 +44,11 @@ class Unreadable(Exception):
 class Sender:
     """One per process; several share the rows by skipping those that another holds. `slack` None: dry run."""
 
-    def __init__(self, *, pool: Pool, slack: Slack | None, catalogs: Catalogs, limits: Limits) -> None:
+    def __init__(
+        self, *, pool: Pool, slack: Slack | None, catalogs: Catalogs, limits: Limits, subjects: Subjects
+    ) -> None:
         self._pool = pool
+        self._subjects = subjects
         self._slack = slack
         self._catalogs = catalogs
         self._limits = limits
@@ -144,17 +150,28 @@ class Sender:
         if call.job == "reconcile":
             oldest = call.first_started_at.timestamp() - LOOK_BACK_S
             channel_id = call.channel_id or await self._channel_id(slack, call.channel)
-            return await slack.find(channel_id=channel_id, delivery_id=delivery_id, oldest=oldest)
+            return await slack.find(
+                channel_id=channel_id, delivery_id=delivery_id, oldest=oldest, thread_ts=call.thread_ts
+            )
         message = self._render(call)
         if call.ts and call.channel_id:
             posted = Posted(channel_id=call.channel_id, ts=call.ts)
             await slack.update(posted=posted, message=message)
             return posted
-        return await slack.post(channel=call.channel, message=message, delivery_id=delivery_id, key=call.key)
+        return await slack.post(
+            channel=call.channel,
+            message=message,
+            delivery_id=delivery_id,
+            key=call.key,
+            thread_ts=call.thread_ts,
+        )
 
     def _render(self, call: store.Call) -> Message:
         try:
-            message = render(card(decode(call.content), self._catalogs.catalog))
+            if call.thing is None:
+                message = msgspec.json.decode(call.content, type=Message)
+            else:
+                message = render(card(decode(call.content), self._catalogs.catalog))
         except (msgspec.DecodeError, NothingKnown) as error:
             raise Unreadable(f"the stored content can't be shown: {error}") from None
         return without_blocks(message) if call.text_only else message
@@ -168,26 +185,31 @@ class Sender:
         """What can't be written down is found again by its lease, and looked for in the channel."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                settled = await store.settle(
+                is_settled = await store.settle(
                     connection,
                     call,
                     settlement,
                     channel_id=posted.channel_id if posted else None,
                     ts=posted.ts if posted else None,
                 )
+                if is_settled and settlement.state in ENDS and (nudge := nudge_of(call.key)):
+                    await self._tell(connection, nudge, call.channel, settlement)
         except INFRASTRUCTURE_ERRORS as error:
             log.warning("slack.result_lost", key=call.key, error=repr(error))
             return
-        event = "slack.settled" if settled else "slack.result_late"
+        event = "slack.settled" if is_settled else "slack.result_late"
         log.info(event, key=call.key, job=call.job, state=settlement.state, attempt=call.attempt)
+
+    async def _tell(self, tx: Connection, nudge: str, channel: str, settlement: Settlement) -> None:
+        at = await store.database_time(tx)
+        told = settled(nudge, settlement.state, at=at, channel=channel, reason=settlement.error)
+        await outbox.add(tx, [event_message(told, self._subjects)])
 
     # ---- one ephemeral answer --------------------------------------------------------------------------------------
 
     async def _whisper(self, whisper: store.Whisper) -> None:
         try:
-            slack = self._connected()
-            await slack.whisper(channel=whisper.channel, user=whisper.recipient, text=whisper.text)
-            settlement = Settlement(state="shown")
+            settlement = await self._privately(self._connected(), whisper)
         except DryRun:
             settlement = self._skipped(whisper.id, whisper.channel)
         except SlackFailed as error:
@@ -199,6 +221,20 @@ class Sender:
                 await store.settle_whisper(connection, whisper, settlement)
         except INFRASTRUCTURE_ERRORS as error:
             log.warning("slack.result_lost", key=whisper.id, error=repr(error))
+
+    async def _privately(self, slack: Slack, whisper: store.Whisper) -> Settlement:
+        """A form that is not opened at once is none any more: its text takes its place."""
+        if not whisper.trigger_id or whisper.form is None:
+            await slack.whisper(channel=whisper.channel, user=whisper.recipient, text=whisper.text)
+            return Settlement(state="shown")
+        try:
+            await slack.open_form(trigger_id=whisper.trigger_id, view=msgspec.json.decode(whisper.form))
+        except SlackFailed as error:
+            if error.failure.kind == "auth":
+                raise
+            log.warning("slack.form_not_opened", key=whisper.id, error=error.failure.code)
+            return Settlement(state="ready", error=error.failure.code)
+        return Settlement(state="shown")
 
     # ---- both ------------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,9 @@ class Slack:
     def __init__(self, client: "AsyncWebClient") -> None:
         self._client = client
 
-    async def post(self, *, channel: str, message: Message, delivery_id: str, key: str) -> Posted:
+    async def post(
+        self, *, channel: str, message: Message, delivery_id: str, key: str, thread_ts: str | None = None
+    ) -> Posted:
         """The metadata is what a post without an answer is found by."""
         body = {
             **_content(message),
@@ -48,6 +50,7 @@ class Slack:
             "metadata": {"event_type": METADATA_TYPE, "event_payload": {"id": delivery_id, "key": key}},
             "unfurl_links": False,
             "unfurl_media": False,
+            **({"thread_ts": thread_ts} if thread_ts else {}),
         }
         answer = await self._call("chat.postMessage", body)
         return Posted(channel_id=str(answer["channel"]), ts=str(answer["ts"]))
@@ -59,18 +62,26 @@ class Slack:
     async def whisper(self, *, channel: str, user: str, text: str) -> None:
         await self._call("chat.postEphemeral", {"channel": channel, "user": user, "text": text})
 
+    async def open_form(self, *, trigger_id: str, view: dict[str, Any]) -> None:
+        """Within three seconds of the click that the trigger is from."""
+        await self._call("views.open", {"trigger_id": trigger_id, "view": view})
+
     async def probe(self) -> None:
         await self._call("auth.test")
 
-    async def find(self, *, channel_id: str, delivery_id: str, oldest: float) -> Posted | None:
-        """The post with this id in its metadata; `oldest` in Unix seconds."""
+    async def find(
+        self, *, channel_id: str, delivery_id: str, oldest: float, thread_ts: str | None = None
+    ) -> Posted | None:
+        """The post with this id in its metadata, in the channel or in a thread; `oldest` in Unix seconds."""
+        method = "conversations.replies" if thread_ts else "conversations.history"
         query = {
+            **({"ts": thread_ts} if thread_ts else {}),
             "channel": channel_id,
             "oldest": f"{oldest:.6f}",
             "include_all_metadata": True,
             "limit": HISTORY_PAGE,
         }
-        async for page in self._pages("conversations.history", query, pages_max=HISTORY_PAGES_MAX):
+        async for page in self._pages(method, query, pages_max=HISTORY_PAGES_MAX):
             for message in page["messages"]:
                 if message.get("metadata", {}).get("event_payload", {}).get("id") == delivery_id:
                     return Posted(channel_id=channel_id, ts=message["ts"])

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from notifier.living import Content, HeldReason, Thing, ThingKind, decode, encode
+from notifier.living import Content, HeldReason, Posting, Thing, ThingKind, decode, encode
+from notifier.render import Message
 from notifier.settlement import Job, Settlement
-from shared.contracts.events import Event
+from shared.contracts.events import ChatAction, Event
 from shared.db import Connection
 
 MessageState = Literal["ready", "sending", "unknown", "shown", "dry_run", "dead"]
@@ -26,14 +27,20 @@ async def database_time(tx: Connection) -> datetime:
 
 
 async def things(tx: Connection, keys: Collection[str]) -> dict[str, Thing]:
-    rows = await tx.fetch(
+    rows = await tx.fetch("SELECT key, content::text AS content FROM thing WHERE key = ANY($1::text[])", list(keys))
+    cards = await tx.fetch(
         """
-        SELECT thing.key, thing.content::text AS content, message.key IS NOT NULL AS told
-        FROM thing LEFT JOIN message USING (key) WHERE thing.key = ANY($1::text[])
+        SELECT thing, key, channel, shown_version > 0 AS is_shown FROM message
+        WHERE thing = ANY($1::text[]) ORDER BY thing, channel
         """,
         list(keys),
     )
-    return {row["key"]: Thing(content=decode(row["content"]), told=row["told"]) for row in rows}
+    of_thing: dict[str, list[Posting]] = {}
+    for thing, key, channel, is_shown in cards:
+        of_thing.setdefault(thing, []).append(Posting(key=key, channel=channel, is_shown=is_shown))
+    return {
+        row["key"]: Thing(content=decode(row["content"]), cards=tuple(of_thing.get(row["key"], ()))) for row in rows
+    }
 
 
 async def know(tx: Connection, known: Sequence[tuple[str, ThingKind, Content]]) -> None:
@@ -48,26 +55,61 @@ async def know(tx: Connection, known: Sequence[tuple[str, ThingKind, Content]]) 
     )
 
 
-async def tell(tx: Connection, messages: Sequence[tuple[str, str, bool]]) -> None:
-    """New messages: key, channel, whether it overtakes."""
-    channels = [channel for _, channel, _ in messages]
+class NewCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a thing, in one place; `urgent` overtakes."""
+
+    thing: str
+    channel: str
+    urgent: bool
+
+    @property
+    def key(self) -> str:
+        return f"{self.thing}@{self.channel}"
+
+
+class NewNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A word in the thread of the card `root`."""
+
+    key: str
+    root: Posting
+    urgent: bool
+    message: Message
+
+
+async def tell(tx: Connection, cards: Sequence[NewCard]) -> None:
+    channels = [card.channel for card in cards]
     await tx.execute(
         "INSERT INTO pace (name) SELECT DISTINCT unnest($1::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING",
         channels,
     )
     await tx.execute(
         """
-        INSERT INTO message (key, channel, urgent) SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[])
-        ON CONFLICT (key) DO NOTHING
+        INSERT INTO message (key, thing, channel, urgent)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) ON CONFLICT DO NOTHING
         """,
-        [thing_key for thing_key, _, _ in messages],
+        [card.key for card in cards],
+        [card.thing for card in cards],
         channels,
-        [urgent for _, _, urgent in messages],
+        [card.urgent for card in cards],
     )
 
 
-async def retell(tx: Connection, keys: Sequence[str]) -> None:
-    """There is something new to show. A message that was given up gets another chance with it."""
+async def note(tx: Connection, notes: Sequence[NewNote]) -> None:
+    await tx.execute(
+        """
+        INSERT INTO message (key, root, channel, urgent, content)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::json[]) ON CONFLICT DO NOTHING
+        """,
+        [note.key for note in notes],
+        [note.root.key for note in notes],
+        [note.root.channel for note in notes],
+        [note.urgent for note in notes],
+        [msgspec.json.encode(note.message).decode() for note in notes],
+    )
+
+
+async def retell(tx: Connection, things: Sequence[str]) -> None:
+    """There is something new to show of them. A message that was given up gets another chance with it."""
     await tx.execute(
         """
         UPDATE message SET
@@ -75,9 +117,9 @@ async def retell(tx: Connection, keys: Sequence[str]) -> None:
             failures = CASE WHEN state = 'dead' THEN 0 ELSE failures END,
             text_only = text_only AND state <> 'dead',
             state = CASE WHEN state IN ('shown', 'dry_run', 'dead') THEN 'ready' ELSE state END
-        WHERE key = ANY($1::text[])
+        WHERE thing = ANY($1::text[])
         """,
-        list(keys),
+        list(things),
     )
 
 
@@ -109,13 +151,34 @@ async def whisper(tx: Connection, whispers: Sequence[tuple[str, str, str, str]])
     )
 
 
+async def ask(tx: Connection, action: ChatAction, form: dict[str, Any], *, instead: str) -> None:
+    """A form for who clicked, and what they are told where it can't be opened."""
+    await tx.execute(
+        """
+        INSERT INTO ephemeral (id, channel, recipient, text, trigger_id, form) VALUES ($1, $2, $3, $4, $5, $6::json)
+        ON CONFLICT (id) DO NOTHING
+        """,
+        action.id,
+        action.channel,
+        action.user,
+        instead,
+        action.trigger_id,
+        msgspec.json.encode(form).decode(),
+    )
+
+
 # ---- what the sender claims and settles ----------------------------------------------------------------------------
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One try for a message that is ours until its lease ends; `attempt` fences the result."""
+    """One try for a message that is ours until its lease ends; `attempt` fences the result.
+
+    `content` is the thing's where it is a card, else the message itself; `thread_ts`: in the thread of that post.
+    """
 
     key: str
+    thing: str | None
+    thread_ts: str | None
     job: Job
     attempt: int
     generation: int
@@ -130,15 +193,24 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Whisper(msgspec.Struct, frozen=True, kw_only=True):
+    """With a `trigger_id` it is the form (JSON) that the trigger opens, else the text."""
+
     id: str
     attempt: int
     channel: str
     recipient: str
     text: str
     failures: int
+    trigger_id: str
+    form: str | None
 
 
-_CALL = "key, attempt, generation, channel, channel_id, ts, failures, misses, text_only, first_started_at"
+_CALL = (
+    "key, attempt, generation, channel, channel_id, ts, failures, misses, text_only, first_started_at, thing, root,"
+    " content::text"
+)
+# A note waits until its card stands, and goes with it where it was given up.
+_PLACED = "(root IS NULL OR EXISTS (SELECT 1 FROM message AS card WHERE card.key = message.root AND card.ts > ''))"
 
 
 async def claim_call(tx: Connection, *, lease: timedelta) -> Call | None:
@@ -148,12 +220,13 @@ async def claim_call(tx: Connection, *, lease: timedelta) -> Call | None:
     the channel before has committed.
     """
     channel = await tx.fetchval(
-        """
+        f"""
         SELECT name FROM pace WHERE free_at <= now() AND EXISTS (
             SELECT 1 FROM message WHERE channel = pace.name AND state = 'ready' AND not_before <= now()
             AND (ts IS NULL OR (SELECT free_at <= now() FROM pace AS updates WHERE updates.name = $1))
+            AND {_PLACED}
         ) ORDER BY free_at, name LIMIT 1 FOR UPDATE SKIP LOCKED
-        """,
+        """,  # noqa: S608  # a constant
         UPDATES,
     )
     row = await _claim_in_channel(tx, channel, lease) if channel else None
@@ -171,6 +244,7 @@ async def _claim_in_channel(tx: Connection, channel: str, lease: timedelta) -> A
         WHERE key = (
             SELECT key FROM message WHERE channel = $1 AND state = 'ready' AND not_before <= now()
             AND (ts IS NULL OR (SELECT free_at <= now() FROM pace WHERE name = $3))
+            AND {_PLACED}
             ORDER BY urgent DESC, created_at, key LIMIT 1
         ) AND state = 'ready' RETURNING {_CALL}
         """,  # noqa: S608  # a constant
@@ -195,9 +269,13 @@ async def claim_reconcile(tx: Connection, *, lease: timedelta) -> Call | None:
 
 
 async def _call(tx: Connection, row: Any, job: Job) -> Call:
-    """The content is read last: it may be newer than the version claimed, never older."""
-    content = await tx.fetchval("SELECT content::text FROM thing WHERE key = $1", row["key"])
-    return Call(job=job, content=content, **row)
+    """What is known of a thing is read last: it may be newer than the version claimed, never older."""
+    fields = dict(row)
+    root = fields.pop("root")
+    thread_ts = await tx.fetchval("SELECT ts FROM message WHERE key = $1", root) if root else None
+    if fields["thing"]:
+        fields["content"] = await tx.fetchval("SELECT content::text FROM thing WHERE key = $1", fields["thing"])
+    return Call(job=job, thread_ts=thread_ts, **fields)
 
 
 async def settle(
@@ -232,6 +310,10 @@ async def settle(
     )
     if settled:
         await _pace(tx, call, settlement, channel_id)
+    if settled and settlement.state == "dead" and not call.ts:
+        await tx.execute(
+            "UPDATE message SET state = 'dead', last_error = 'no card' WHERE root = $1 AND state = 'ready'", call.key
+        )
     return bool(settled)
 
 
@@ -261,12 +343,13 @@ async def channel_id(tx: Connection, channel: str) -> str | None:
 
 
 async def claim_whisper(tx: Connection, *, lease: timedelta) -> Whisper | None:
+    """Forms first: their triggers last three seconds."""
     row = await tx.fetchrow(
         """
         UPDATE ephemeral SET state = 'sending', attempt = attempt + 1, lease_until = now() + $1 WHERE id = (
             SELECT id FROM ephemeral WHERE state = 'ready' AND not_before <= now()
-            ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-        ) RETURNING id, attempt, channel, recipient, text, failures
+            ORDER BY trigger_id = '', created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) RETURNING id, attempt, channel, recipient, text, failures, trigger_id, form::text
         """,
         lease,
     )
@@ -274,10 +357,11 @@ async def claim_whisper(tx: Connection, *, lease: timedelta) -> Whisper | None:
 
 
 async def settle_whisper(tx: Connection, whisper: Whisper, settlement: Settlement) -> None:
+    """A trigger is used up by any try."""
     await tx.execute(
         """
         UPDATE ephemeral SET state = $3, not_before = now() + make_interval(secs => $4), failures = $5,
-            last_error = $6, lease_until = NULL
+            last_error = $6, lease_until = NULL, trigger_id = ''
         WHERE id = $1 AND attempt = $2 AND state = 'sending'
         """,
         whisper.id,
@@ -315,9 +399,10 @@ async def messages(tx: Connection, *, state: MessageState | None, after: str, li
     """In key order."""
     rows = await tx.fetch(
         """
-        SELECT key, kind, channel, state, version, shown_version, attempt, channel_id, ts, not_before, last_error
-        FROM message JOIN thing USING (key)
-        WHERE ($1::text IS NULL OR state = $1) AND key > $2 ORDER BY key LIMIT $3
+        SELECT message.key, coalesce(thing.kind, 'note') AS kind, thing, root, channel, state, version, shown_version,
+               attempt, channel_id, ts, not_before, last_error
+        FROM message LEFT JOIN thing ON thing.key = message.thing
+        WHERE ($1::text IS NULL OR state = $1) AND message.key > $2 ORDER BY message.key LIMIT $3
         """,
         state,
         after,

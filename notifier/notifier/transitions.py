@@ -1,0 +1,59 @@
+"""What happens where a thing goes from one state to another: a silent edit, or a word in its thread as well. Pure."""
+
+from typing import Literal, NamedTuple
+
+from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
+from notifier.living import ThingKind
+
+Does = Literal["post", "edit", "note", "mention"]
+ANY = "*"
+
+
+class Row(NamedTuple):
+    """`mention`: the note names who has to look. A state that no row names is only shown: an edit."""
+
+    kind: ThingKind
+    before: str  # "": there is no message yet
+    after: str
+    does: tuple[Does, ...]
+    why: str
+
+
+TABLE: tuple[Row, ...] = (
+    Row("deployment", "", ANY, ("post",), "production changes"),
+    Row("deployment", ANY, "failed", ("edit", "note", "mention"), "who deployed has to look"),
+    Row("deployment", ANY, ANY, ("edit",), "the card says it"),
+    Row("incident", "", ANY, ("post",), "somebody is hurt"),
+    Row("incident", ANY, "resolved", ("edit", "note"), "who watches the thread wants to know, and an edit is silent"),
+    Row("incident", "resolved", "open", ("edit", "note"), "it is back"),
+    Row("incident", ANY, ANY, ("edit",), "the card says it"),
+    Row("approval", "", ANY, ("post",), "somebody has to decide"),
+    Row("approval", ANY, "dead", ("edit", "note"), "it was decided, and did not happen"),
+    Row("approval", ANY, ANY, ("edit",), "the card says it"),
+    Row("nudge", "", ANY, ("post",), "somebody asked for it"),
+    Row("nudge", ANY, ANY, ("edit",), "it says the same"),
+    Row("summary", "", ANY, ("post",), "a week has ended"),
+    Row("summary", ANY, ANY, ("edit",), "it says the same"),
+)
+
+
+def row(kind: ThingKind, before: str, after: str) -> Row | None:
+    """The first that fits; None: nothing changed."""
+    if before == after:
+        return None
+    return next(r for r in TABLE if r.kind == kind and _fits(r.before, before) and _fits(r.after, after))
+
+
+def state(card: Card) -> str:
+    match card:
+        case DeploymentCard() | IncidentCard():
+            return card.state
+        case ApprovalCard():
+            return card.approval.status
+        case NudgeCard() | SummaryCard():
+            return "told"
+
+
+def _fits(pattern: str, value: str) -> bool:
+    """Nothing but "" fits what is not there yet."""
+    return pattern == value or (pattern == ANY and value != "")
