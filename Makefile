@@ -8,12 +8,14 @@ EM := $(BIN)/em
 MEMBERS := shared ingest normalizer metrics-svc approvals-svc notifier deploy
 CORPUS := $(wildcard ../shared/corpus)
 PYTEST := $(BIN)/python -m pytest $(if $(CORPUS),--corpus $(CORPUS))
+# Most tests wait for servers: three of them wait side by side, each with servers of its own.
+BESIDE := -n 3 --dist loadfile
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
 	--no-emit-index-url --no-emit-find-links $(foreach m,$(MEMBERS),--no-emit-package em-agent-$(m))
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- run -------------------------------------------------------------------------------------------------------
 
@@ -33,11 +35,20 @@ down: $(VENV)/.embedded ## Stop what `make up` or `make demo` started
 
 .PHONY: test
 test: $(VENV)/.dev ## Every test at scale 1 (under ten minutes on two cores, no Docker)
-	@$(PYTEST) tests
+	@$(PYTEST) $(BESIDE) tests
 
 .PHONY: test-full
 test-full: $(VENV)/.dev ## The numbers of the issues (SCALE=full)
-	@SCALE=$${SCALE:-full} $(PYTEST) tests
+	@SCALE=$${SCALE:-full} $(PYTEST) $(BESIDE) tests
+
+.PHONY: test-source
+test-source: $(VENV)/.dev ## One source's tests, without servers: make test-source NAME=github
+	@$(PYTEST) tests/contracts/test_sources.py tests/contracts/test_corpus.py tests/contracts/test_vectors.py \
+		tests/unit -k "$(NAME) or vectors or corpus" -q
+
+.PHONY: test-corpus
+test-corpus: $(VENV)/.dev ## The recorded payloads: make test-corpus CORPUS=../shared/corpus
+	@$(PYTEST) tests/contracts tests/integration/test_corpus_line.py
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy --strict, import-linter
@@ -58,6 +69,14 @@ docs: $(VENV)/.dev ## Generate settings, schemas and AsyncAPI from the code; ref
 .PHONY: bench
 bench: $(VENV)/.dev ## Benchmarks: ratios within one run, written to build/*.json
 	@$(BIN)/python -m tests.bench
+
+.PHONY: bench-approvals
+bench-approvals: $(VENV)/.dev ## What approvals-svc promises: build/bench-approvals.json (SEEDS=5 is quick)
+	@$(BIN)/python -m tests.bench.approvals $(if $(SEEDS),--seeds $(SEEDS))
+
+.PHONY: bench-metrics
+bench-metrics: $(VENV)/.dev ## What metrics-svc promises of its speed: build/bench-metrics.json (EVENTS=20000 is quick)
+	@$(BIN)/python -m tests.bench.metrics $(if $(EVENTS),--events $(EVENTS))
 
 .PHONY: compose-test
 compose-test: $(VENV)/.embedded ## The demo against compose.yaml, where a Docker daemon answers

@@ -29,3 +29,14 @@ trap 'exit 130' INT TERM
 
 $compose up --detach --build --wait --wait-timeout 180
 EM_HOME=$directory $em demo --attach
+
+# Rights follow an upgrade without a restart: users are written again, and NATS takes them on SIGHUP.
+$compose run --rm --no-deps credentials
+$compose kill -s HUP nats
+tries=0
+until $compose logs nats 2>&1 | grep -q 'Reloaded server configuration'; do
+    tries=$((tries + 1))
+    [ $tries -lt 20 ] || { echo "NATS did not take its configuration again" >&2; exit 1; }
+    sleep 0.5
+done
+$compose up --detach --wait --wait-timeout 60

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import asyncpg
 import msgspec
@@ -60,6 +60,47 @@ def of_secrets(environ: Mapping[str, str]) -> list[Finding]:
             found.append(judge(f"source {source.name}", has_secret, detail, remedy))
     remedy = "set the secret of at least one source, e.g. GITHUB_WEBHOOK_SECRET"
     return found or [Finding(check="sources", status="warn", detail="no source is on", remedy=remedy)]
+
+
+# What a refusal's reason asks for, by its first word (ingest's metric labels).
+REMEDIES = {
+    "signature": "compare the secret at the platform with {secret}; does a proxy in between change bodies or headers?",
+    "stale": "set this machine's clock right (NTP); else the platform's retries come too late",
+    "rate": "raise SOURCE_RATE_PER_S, or find out why it sends so much",
+    "size": "raise MAX_PAYLOAD_BYTES, or have the platform send less",
+    "encoding": "send bodies without Content-Encoding",
+    "not_on_disk": "em doctor: is NATS there, and has SPOOL_DIR room?",
+    "overload": "add a replica of ingest, or raise IN_FLIGHT_MAX_REQUESTS",
+    "key": "let ingest reach the issuer of the key, or wait until it answers",
+    "unacceptable": "the answer named the field: send it right",
+}
+
+
+def of_source(source: str, integrations: Mapping[str, Any]) -> list[Finding]:
+    """What ingest says of it (`/health`): is it on, has it its secret, what was accepted and refused last, and why."""
+    found: list[Finding] = []
+    mine = {key: each for key, each in integrations.items() if key == source or key.startswith(f"{source}/")}
+    for key, each in mine.items():
+        last, secret = each["last"], each["secret"]
+        remedy = f"set {secret}" if not each["configured"] else f"INTEGRATIONS_{source.upper()}_ENABLED=true"
+        on = each["enabled"] and each["configured"]
+        found.append(judge(f"{key} is on", on, "yes" if on else "no: without a secret or switched off", remedy))
+        found.append(ok(f"{key} accepted last", last["accepted_at"] or "nothing since ingest began"))
+        if last["refused_at"]:
+            because = last["refused_because"]
+            remedy = REMEDIES.get(because.partition(":")[0], "see ingest's log").format(secret=secret)
+            newer = last["refused_at"] > (last["accepted_at"] or "")
+            status: Status = "FAIL" if newer else "warn"
+            detail = f"{last['refused_at']}, {because}"
+            found.append(Finding(check=f"{key} refused last", status=status, detail=detail, remedy=remedy))
+    return found or [
+        Finding(
+            check=source,
+            status="FAIL",
+            detail="ingest knows no such source",
+            remedy=f"one of {', '.join(integrations)}",
+        )
+    ]
 
 
 def of_auth(environ: Mapping[str, str]) -> Finding:
@@ -204,3 +245,29 @@ async def _of_durability(bus: Bus, settings: OperatorSettings) -> AsyncIterator[
         yield judge(f"nats {seen.get('server_name')}", always, said, "set sync_interval: always")
         now = datetime.fromisoformat(f"{str(seen['now'])[:19]}+00:00")
         yield of_clock(f"nats {seen.get('server_name')} clock", now, datetime.now(UTC))
+
+
+def of_metrics(health: Mapping[str, Any]) -> list[Finding]:
+    """From `/v1/dora/health`: a line for each number that does not exist, and for each thing that a line would mend."""
+    found = []
+    for service in health["services"]:
+        name = service["service"]
+        there = [metric["metric"] for metric in service["metrics"] if metric["exists"]]
+        found.append(ok(name, f"{len(there)} of {len(service['metrics'])} numbers exist: {', '.join(there) or 'none'}"))
+        found += [
+            Finding(check=f"{name} {metric['metric']}", status="warn", detail=metric["why_not"], remedy="see below")
+            for metric in service["metrics"]
+            if not metric["exists"]
+        ]
+        found += [_of_finding(name, finding) for finding in service["findings"]]
+    return found + [_of_finding("incidents", finding) for finding in health["unowned"]]
+
+
+def _of_finding(check: str, finding: Mapping[str, Any]) -> Finding:
+    what = " ".join(part for part in (finding["finding"].replace("_", " "), finding["detail"]) if part)
+    return Finding(
+        check=check,
+        status="warn",
+        detail=f"{what}: {finding['count']} ({finding['share']:.0%})",
+        remedy=finding["fix"],
+    )

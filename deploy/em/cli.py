@@ -6,20 +6,26 @@ import typer
 from typer.core import TyperGroup
 
 from em.commands import (
+    approvals,
     credentials,
     database,
     dead,
     demo,
     doctor,
+    gate,
     logs,
+    policy,
     provision,
     rebuild,
     reconcile,
     replay,
+    sources,
     spool,
     stack,
     status,
     token,
+    users,
+    watch,
 )
 from em.errors import EmError
 from em.screen import SCREEN
@@ -57,11 +63,20 @@ app.command()(logs.logs)
 app.command()(demo.demo)
 app.command()(database.migrate)
 app.command()(provision.provision)
+app.command()(watch.watch)
 app.command()(doctor.doctor)
+app.command()(gate.gate)
 app.command()(token.token)
 app.command()(credentials.credentials)
 app.command()(replay.replay)
 app.command()(reconcile.reconcile)
 app.command()(rebuild.rebuild)
+app.command()(sources.send)
+app.command(name="new-source")(sources.new_source)
+app.add_typer(sources.report, name="report")
+app.add_typer(sources.fixture, name="fixture")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead.app, name="dead")
 app.add_typer(spool.app, name="spool")
+app.add_typer(users.app, name="users")
+app.add_typer(policy.app, name="policy")

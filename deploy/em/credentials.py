@@ -1,5 +1,6 @@
 """Development credentials: generated once, kept in `.em/secrets.json` with mode 0600."""
 
+import base64
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -9,12 +10,21 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from em.home import Home, read_json, write_json
+from em.sandbox.certificate import self_signed
 from shared.contracts.rights import USERS
 from shared.contracts.services import SERVICES
 
-WEBHOOK_SECRETS = ("GITHUB_WEBHOOK_SECRET", "PAGERDUTY_WEBHOOK_SECRET", "SLACK_SIGNING_SECRET")
+WEBHOOK_SECRETS = (
+    "GITHUB_WEBHOOK_SECRET",
+    "PAGERDUTY_WEBHOOK_SECRET",
+    "SLACK_SIGNING_SECRET",
+    "REPORT_WEBHOOK_SECRET",
+)
 JWT_KEYS = ("JWT_PRIVATE_KEY", "JWT_PUBLIC_KEY")
 GITHUB_APP_KEYS = ("GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_PUBLIC_KEY")
+CI_KEYS = ("CI_CERTIFICATE", "CI_KEY")
+# Platforms that only the demo's story has.
+STORY_SECRETS = ("ARGOCD_WEBHOOK_SECRET", "HEROKU_WEBHOOK_SECRET")
 RSA_BITS = 2048
 
 Pair = tuple[str, str]
@@ -33,12 +43,19 @@ def development(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def counterparts(home: Home) -> dict[str, str]:
-    """What the sandbox's Slack and GitHub expect: a bot token, and an App key (RSA, as GitHub's)."""
+    """What the sandbox's platforms expect: Slack's bot token, an App key (RSA, as GitHub's), GitLab's token,
+    what vouches for the CI and what signs callbacks to it. And the secrets of those who send in the demo alone."""
     kept: dict[str, str] = read_json(home.secrets)
+    for name in STORY_SECRETS:
+        kept.setdefault(name, secrets.token_hex(32))
     kept.setdefault("SLACK_BOT_TOKEN", f"xoxb-{secrets.token_hex(16)}")
+    kept.setdefault("GITLAB_TOKEN", f"glpat-{secrets.token_hex(16)}")
+    kept.setdefault("CI_CALLBACK_SECRET", f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
     _keep_pair(kept, GITHUB_APP_KEYS, _rsa)
+    _keep_pair(kept, CI_KEYS, self_signed)
     write_json(home.secrets, kept)
-    return {name: kept[name] for name in ("SLACK_BOT_TOKEN", *GITHUB_APP_KEYS)}
+    single = ("SLACK_BOT_TOKEN", "GITLAB_TOKEN", "CI_CALLBACK_SECRET")
+    return {name: kept[name] for name in (*single, *GITHUB_APP_KEYS, *CI_KEYS, *STORY_SECRETS)}
 
 
 def password(home: Home) -> str:

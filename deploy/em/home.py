@@ -54,6 +54,11 @@ class Home:
         return self.root / "secrets.json"
 
     @property
+    def users(self) -> Path:
+        """Who may log in, unless USERS_PATH names another file."""
+        return self.root / "users"
+
+    @property
     def environment(self) -> Path:
         """What the running stack's services were given; the commands of em use it too."""
         return self.root / "environment.json"
@@ -66,6 +71,7 @@ class Home:
             for path, mode in ((self.root, PASSABLE), (self.logs, PRIVATE), (self.nats, PRIVATE)):
                 path.mkdir(parents=True, exist_ok=True)
                 path.chmod(mode)
+            self.users.touch(SECRET)
         except PermissionError as error:
             raise self._of_another_user() from error
 

@@ -1,22 +1,65 @@
 """`make docs`: settings from their classes and the source declarations, schemas and AsyncAPI from the contracts."""
 
 import importlib
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from approvals_svc.actions import KINDS
+from approvals_svc.decision import OPENED, TABLE, Row, Status
 from em import schemas
-from ingest.source import Source, declared
+from ingest.schemes import (
+    Buildkite,
+    Grafana,
+    HmacBase64,
+    HmacHex,
+    HmacList,
+    HmacNamed,
+    Linear,
+    Oidc,
+    Scheme,
+    SignedOrToken,
+    SlackV0,
+    Sns,
+    StandardWebhooks,
+    Token,
+)
+from ingest.source import Grade, Source, declared
+from notifier import transitions
 from shared.contracts.services import SERVICES
 from shared.settings import EnvironmentSettings
 
 SETTINGS = Path("docs/settings.md")
 EXAMPLE = Path(".env.example")
+COMPOSE_FILE = Path("compose.yaml")
+README = Path("README.md")
+APPROVALS = Path("docs/approvals.md")
+NOTIFIER = Path("docs/notifier.md")
+TRANSITIONS = re.compile(r"(<!-- transitions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of transitions -->)")
+KINDS_OF_ACTIONS = re.compile(r"(<!-- actions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of actions -->)")
+README_SOURCES = re.compile(r"(<!-- sources: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of sources -->)")
+GRADES: tuple[Grade, ...] = get_args(Grade)
+PROOFS: dict[type, str] = {
+    HmacHex: "HMAC",
+    HmacBase64: "HMAC",
+    HmacList: "HMAC",
+    HmacNamed: "HMAC",
+    SlackV0: "HMAC with time",
+    StandardWebhooks: "HMAC with time",
+    Linear: "HMAC with time",
+    Buildkite: "HMAC with time",
+    Grafana: "HMAC",
+    Sns: "certificate of SNS",
+    Oidc: "token of a CI's run",
+    Token: "token",
+}
+COMPOSE_SOURCES = re.compile(r"(# Of each source[^\n]*\n)(?:.*\n)*?(?= *# End of the sources)")
 # What compose.yaml itself needs.
 COMPOSE = (("POSTGRES_PASSWORD", "", "Letters and digits: password of the PostgreSQL that Compose starts"),)
 # Development's answers, so that the example file works as it is.
@@ -28,6 +71,10 @@ Fields = dict[str, tuple[FieldInfo, list[str]]]
 def main() -> None:
     SETTINGS.write_text(settings_page(), encoding="utf-8")
     EXAMPLE.write_text(example_file(), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
+    APPROVALS.write_text(approvals(APPROVALS.read_text(encoding="utf-8")), encoding="utf-8")
+    NOTIFIER.write_text(messages(NOTIFIER.read_text(encoding="utf-8")), encoding="utf-8")
+    COMPOSE_FILE.write_text(compose_file(COMPOSE_FILE.read_text(encoding="utf-8")), encoding="utf-8")
     _write_contracts()
 
 
@@ -74,19 +121,93 @@ def settings_page() -> str:
     )
 
 
+def readme(text: str) -> str:
+    """The file with the table of sources."""
+    header = [
+        "| source | proves its origin by | payload | vector | facts | sequence | tried |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows = [
+        f"| [{source.title}](docs/sources/{source.name}.md) | {_proof(source.scheme)} | "
+        + " | ".join("✓" if grade in source.grades else "" for grade in GRADES)
+        + " |"
+        for source in sorted(sources(), key=lambda source: source.title.lower())
+    ]
+    table = "\n".join([*header, *rows]) + "\n"
+    return README_SOURCES.sub(lambda found: found[1] + table, text)
+
+
+def approvals(text: str) -> str:
+    """The page with the state machine and the kinds of actions as the code has them."""
+    opened = [("–", f"propose, policy `{outcome}`", f"`{status}`", "") for outcome, status in OPENED.items()]
+    rows = [(_statuses(row.before), _words(row.name), _after(row), row.guard) for row in TABLE]
+    lines = ["| from | command | to | guard |", "|---|---|---|---|", *(f"| {' | '.join(r)} |" for r in opened + rows)]
+    text = TRANSITIONS.sub(lambda found: found[1] + "\n".join(lines) + "\n", text)
+    kinds = [f"| `{name}` | {kind.does} | {_fields(kind.payload)} | {kind.once} |" for name, kind in KINDS.items()]
+    table = ["| action | does | payload | once, because |", "|---|---|---|---|", *kinds]
+    return KINDS_OF_ACTIONS.sub(lambda found: found[1] + "\n".join(table) + "\n", text)
+
+
+def _fields(payload: type[BaseModel]) -> str:
+    return ", ".join(
+        f"`{name}`" if field.is_required() else f"`{name}`?" for name, field in payload.model_fields.items()
+    )
+
+
+def messages(text: str) -> str:
+    """The page with what happens in Slack at each transition of a thing, as the code has it."""
+    rows = [
+        (row.kind, _state(row.before, "not told yet"), _state(row.after, ""), ", ".join(row.does), row.why)
+        for row in transitions.TABLE
+    ]
+    lines = ["| thing | from | to | in Slack | why |", "|---|---|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows)]
+    return TRANSITIONS.sub(lambda found: found[1] + "\n".join(lines) + "\n", text)
+
+
+def _state(pattern: str, none: str) -> str:
+    return "any other" if pattern == transitions.ANY else f"`{pattern}`" if pattern else none
+
+
+def _after(row: Row) -> str:
+    return "unchanged" if row.after == row.before else _statuses(row.after)
+
+
+def _statuses(statuses: Iterable[Status]) -> str:
+    return ", ".join(f"`{status}`" for status in statuses)
+
+
+def _words(name: str) -> str:
+    """CastVote: cast vote."""
+    return re.sub(r"(?<!^)([A-Z])", r" \1", name).lower()
+
+
+def _proof(scheme: Scheme) -> str:
+    if isinstance(scheme, SignedOrToken):
+        return f"{_proof(scheme.signed)}, or {_proof(scheme.token)}"
+    return PROOFS[type(scheme)]
+
+
 def example_file() -> str:
     """Safe for `set -a; . ./.env; set +a` and for `docker compose --env-file`: no value needs quoting."""
     lines = ["# Generated by `make docs`. Copy to .env; what is commented out shows the default."]
     for name, value, description in COMPOSE:
         lines += ["", f"# {description}", f"{name}={value}"]
     for source in sources():
-        lines += ["", f"# {source.title}", f"{source.secrets[0]}=", f"#{source.flag_variable}=true"]
+        others = [f"#{name}=" for name in source.secrets[1:]]
+        lines += ["", f"# {source.title}", f"{source.secrets[0]}=", *others, f"#{source.flag_variable}=true"]
     for name, (field, _) in fields().items():
         if name.upper() in {variable for source in sources() for variable in source.secrets}:
             continue
         value = EXAMPLES.get(name, _default(field))
         lines += ["", f"# {field.description}", f"{'' if name in EXAMPLES else '#'}{name.upper()}={value}"]
     return "\n".join(lines) + "\n"
+
+
+def compose_file(text: str) -> str:
+    """The file with what it passes on to ingest for each source."""
+    names = [name for source in sources() for name in (*source.secrets, source.flag_variable)]
+    lines = "".join(f"      {name}: ${{{name}:-}}\n" for name in names)
+    return COMPOSE_SOURCES.sub(lambda found: found[1] + lines, text)
 
 
 def sources() -> list[Source]:

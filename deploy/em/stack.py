@@ -15,7 +15,7 @@ from em.nats_users import users_file
 from em.program import Plan, Program, Ready
 from ingest.spool.persistence import FORGETFUL, file_system
 from shared.contracts.rights import OPERATOR
-from shared.contracts.services import SERVICES, Service
+from shared.contracts.services import APPROVALS_SVC, SERVICES, Service
 from shared.contracts.subjects import Subjects
 
 STEP_DEADLINE_S = 180.0
@@ -62,7 +62,8 @@ def build(home: Home, *, port_base: int | None, environ: Mapping[str, str], add:
     """Finds free ports, makes credentials, and creates the database cluster at the first time."""
     ports = port_plan.choose(_port_names(environ, demo=add is not None), base=port_base, environ=environ)
     servers, addresses, logins = _servers(home, ports, Subjects(environ.get("NATS_PREFIX") or "em"))
-    own = {"ENV": "development", "HOST": HOST, **addresses, **_spool(home), **credentials.development(home, environ)}
+    own = {"ENV": "development", "HOST": HOST, "USERS_PATH": str(home.users), **addresses, **_spool(home)}
+    own |= credentials.development(home, environ)
     given = {name: value for name, value in environ.items() if value}
     environment = own | given | addresses | _service_ports(ports)
     extra = add(Ground(home=home, ports=ports, environment=_of_extra(environment))) if add else Extra()
@@ -157,12 +158,12 @@ def _waves(
     bootstrap = _step(home, "migrate-bootstrap", ("migrate", "--bootstrap"), {**environment, **own})
     provision = _step(home, "provision", ("provision",), environment)
     migrate = _step(home, "migrate", ("migrate",), environment)
-    healer = _em_program(home, "provision-watch", ("provision", "--watch"), environment)
+    watch = _em_program(home, "watch", ("watch",), environment)
     services = tuple(
         _service(home, service, ports[service.folder], _of_service(service, {**environment, **logins[service.name]}))
         for service in SERVICES
     )
-    return tuple(first), (bootstrap, provision), (migrate,), (*services, healer)
+    return tuple(first), (bootstrap, provision), (migrate,), (*services, watch)
 
 
 def _of_service(service: Service, environment: Mapping[str, str]) -> dict[str, str]:
@@ -170,7 +171,9 @@ def _of_service(service: Service, environment: Mapping[str, str]) -> dict[str, s
     own = _own_url(service.name)
     needs_shared = service.schema and not any(name in environment for name in (own, f"{own}_FILE"))
     foreign = {_own_url(other.name) for other in SERVICES if other is not service}
-    return _without(environment, {"JWT_PRIVATE_KEY", *foreign, *(() if needs_shared else ("DATABASE_URL",))})
+    if service is not APPROVALS_SVC:
+        foreign |= {"JWT_PRIVATE_KEY"}
+    return _without(environment, {*foreign, *(() if needs_shared else ("DATABASE_URL",))})
 
 
 def _of_extra(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +18,22 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+def doctor(
+    source: Annotated[str, typer.Option(help="Of this source alone: why its deliveries are refused.")] = "",
+    metrics: Annotated[bool, typer.Option("--metrics", help="Which DORA numbers exist, and what would help.")] = False,
+    url: Annotated[
+        str, typer.Option(help="Of ingest (--source) or metrics-svc (--metrics); by default the stack that runs here.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
     """Check database, NATS, rights, durability, secrets, clocks and versions. Exit code: 0 sound, 1 something fails."""
     adopt_stack()
-    findings = asyncio.run(_findings())
+    if source:
+        findings = _of_source(source, url)
+    elif metrics:
+        findings = _of_metrics(url)
+    else:
+        findings = asyncio.run(_findings())
     if as_json:
         import msgspec
 
@@ -31,6 +43,38 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
             _show(finding)
     if any(finding.status == "FAIL" for finding in findings):
         raise typer.Exit(FAILED)
+
+
+def _of_source(source: str, url: str) -> "list[Finding]":
+    from em import checks
+
+    base = url or f"http://127.0.0.1:{os.environ.get('INGEST_PORT') or '8000'}"
+    return checks.of_source(source, _ask("ingest", base, "/health")["integrations"])
+
+
+def _of_metrics(url: str) -> "list[Finding]":
+    from em import checks
+
+    base = url or f"http://127.0.0.1:{os.environ.get('METRICS_SVC_PORT') or '8002'}"
+    return checks.of_metrics(_ask("metrics-svc", base, "/v1/dora/health"))
+
+
+def _ask(service: str, base: str, path: str) -> Any:
+    """With EM_TOKEN, where the stack asks for one."""
+    import httpx
+
+    from em.errors import EmError
+
+    token = os.environ.get("EM_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = httpx.get(f"{base.rstrip('/')}{path}", headers=headers, timeout=5, trust_env=False)
+        if path == "/health" or answer.is_success:
+            return answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise EmError(f"{service} does not answer at {base}: {error}", hint="start it, or name it: --url") from None
+    hint = "set EM_TOKEN to a viewer's token: em token" if answer.status_code == 401 else f"em logs {service}"
+    raise EmError(f"{service} answered {answer.status_code} to {path}", hint=hint)
 
 
 async def _findings() -> "list[Finding]":

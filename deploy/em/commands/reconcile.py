@@ -49,7 +49,7 @@ def reconcile(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Compare RAW with the archive, and the archive with the events. Exit code: 0 whole or repaired, 1 gaps remain."""
-    findings = operator.run(lambda: _reconcile(datetime.now(UTC) - timedelta(hours=since), repair=repair))
+    findings = operator.run(lambda: compare(datetime.now(UTC) - timedelta(hours=since), repair=repair))
     if as_json:
         SCREEN.out.out(json.dumps({**msgspec.to_builtins(findings), "clean": findings.is_clean}, indent=2))
     else:
@@ -58,15 +58,16 @@ def reconcile(
         raise typer.Exit(GAPS_REMAIN)
 
 
-async def _reconcile(since: datetime, *, repair: bool) -> Findings:
-    from em.ledger import gaps
+async def compare(since: datetime, *, repair: bool, places: int | None = None) -> Findings:
+    """Of RAW the last `places`, or all; of events those since then. What is found is noted for normalizer's metrics."""
+    from em.ledger import checks, gaps
     from shared.db import waiting
 
     findings = Findings()
     rows: list[waiting.Row] = []
     async with operator.open_bus() as bus, operator.open_database(NORMALIZER_SCHEMA) as tx:
         with SCREEN.busy("comparing RAW with the archive"):
-            async for gap in gaps.raw_gaps(bus, tx, progress=lambda _: None):
+            async for gap in gaps.raw_gaps(bus, tx, places=places, progress=lambda _: None):
                 findings.raw_missing += gap.row is not None
                 findings.raw_lost += gap.row is None
                 rows += [gap.row] if gap.row else []
@@ -79,6 +80,12 @@ async def _reconcile(since: datetime, *, repair: bool) -> Findings:
         if repair and rows:
             await waiting.add(tx, rows)
             findings.handed = len(rows)
+        await checks.note(
+            tx,
+            raw=findings.raw_missing + findings.raw_lost,
+            events=findings.deliveries_without_events,
+            lost=findings.raw_lost + findings.events_lost,
+        )
     await _look_at_tables(findings)
     return findings
 

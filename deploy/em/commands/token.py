@@ -2,7 +2,6 @@
 
 import os
 import time
-import uuid
 from typing import Annotated
 
 import typer
@@ -21,35 +20,26 @@ def token(
 ) -> None:
     """Print an access token."""
     adopt_stack()
-    from shared.http.auth import ROLES
+    from shared.settings.oidc import ROLES
 
     if role not in ROLES:
         raise EmError(f"there is no role {role}", hint=f"roles: {', '.join(ROLES)}")
-    SCREEN.out.out(_mint(subject, role, lifetime_s=minutes * 60))
+    SCREEN.out.out(mint(subject, role, lifetime_s=minutes * 60))
 
 
-def _mint(subject: str, role: str, *, lifetime_s: int) -> str:
-    import jwt
+def mint(subject: str, role: str, *, lifetime_s: int) -> str:
+    """Raises EmError where the key is not here."""
+    from shared.identity.own import InvalidKey, SigningKey
 
-    from shared.http.auth import AUDIENCE, ISSUER
-
-    now = int(time.time())
-    claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": subject,
-        "role": role,
-        "typ": "access",
-        "jti": str(uuid.uuid4()),
-        "iat": now,
-        "nbf": now,
-        "exp": now + lifetime_s,
-    }
     algorithm = os.environ.get("JWT_ALGORITHM") or "EdDSA"
-    return jwt.encode(claims, _key(algorithm), algorithm=algorithm)
+    try:
+        key = SigningKey.of(algorithm, _secret(algorithm))
+    except InvalidKey as error:
+        raise EmError(str(error)) from None
+    return key.mint(subject=subject, role=role, lifetime_s=lifetime_s, now=int(time.time()))
 
 
-def _key(algorithm: str) -> str:
+def _secret(algorithm: str) -> str:
     from shared.settings.base import read_secret_file
 
     variable = "JWT_SECRET_KEY" if algorithm == "HS256" else "JWT_PRIVATE_KEY"

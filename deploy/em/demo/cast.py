@@ -1,6 +1,8 @@
-"""Who and what the story is about: two teams, eight people, three services, and the files naming them."""
+"""Who and what the story is about: two teams, eight people, eight services, and the files naming them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
 
 import yaml
 
@@ -9,6 +11,9 @@ ORGANIZATION_ID = 48_211_907
 INSTALLATION_ID = 51_730_442
 DEFAULT_BRANCH = "main"
 QUORUM = 2
+CONFIG_REPOSITORY = f"{ORGANIZATION}/deploys"
+
+Platform = Literal["github", "argocd", "heroku", "report"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +43,12 @@ class Team:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """One service is one repository; ``topics`` are the words its changes are about."""
+    """``topics`` are the words its changes are about. It is the only one in its repository, or lives in a ``folder``.
+
+    ``platform`` deploys it: Argo CD what the configuration repository says, to each of ``regions`` in turn; ``report``
+    is a script of its own. For ``sleeps_days`` after its first deployment nobody deploys it. Of one that is not
+    ``busy`` only what its script says is told.
+    """
 
     name: str
     team: Team
@@ -51,6 +61,11 @@ class Service:
     channel_id: str
     topics: tuple[str, ...]
     symptoms: tuple[str, ...]
+    platform: Platform = "github"
+    regions: tuple[str, ...] = ()
+    sleeps_days: int = 0
+    busy: bool = True
+    folder: str = ""
 
     @property
     def full_name(self) -> str:
@@ -240,11 +255,95 @@ SEARCH = Service(
         "Suggestions time out",
     ),
 )
-SERVICES = (CHECKOUT, LEDGER, SEARCH)
+STOREFRONT = Service(
+    name="storefront",
+    team=DISCOVERY,
+    repository="storefront",
+    repository_id=703_415_862,
+    language="TypeScript",
+    description="The shop's pages, in two regions, deployed by Argo CD",
+    pagerduty_id="PSSTORE",
+    slack_channel="#discovery",
+    channel_id="C06DISCOVR",
+    topics=("product page", "image sizes", "consent banner", "wish list", "breadcrumbs", "page cache"),
+    symptoms=("Product pages are blank", "Images load for 8 s", "Wish lists are empty"),
+    platform="argocd",
+    regions=("production-eu", "production-us"),
+)
+MAILER = Service(
+    name="mailer",
+    team=PAYMENTS,
+    repository="mailer",
+    repository_id=704_002_517,
+    language="Ruby",
+    description="Receipts and reminders by mail, on Heroku; nobody touched it for two months",
+    pagerduty_id="PSMAILR",
+    slack_channel="#payments",
+    channel_id="C06PAYMENT",
+    topics=("receipt layout", "bounce handling", "reminder times", "unsubscribe link"),
+    symptoms=("Receipts arrive twice", "Mails wait in the queue"),
+    platform="heroku",
+    sleeps_days=60,
+    busy=False,
+)
+PAYOUTS = Service(
+    name="payouts",
+    team=PAYMENTS,
+    repository="back-office",
+    repository_id=704_388_120,
+    language="Kotlin",
+    description="Pays sellers; shares the back office's repository with invoices",
+    pagerduty_id="PSPAYOU",
+    slack_channel="#payments",
+    channel_id="C06PAYMENT",
+    topics=("seller balances", "bank files", "payout limits", "holds"),
+    symptoms=("Payouts are late", "A bank file was refused"),
+    platform="argocd",
+    regions=("production",),
+    busy=False,
+    folder="payouts",
+)
+INVOICES = replace(
+    PAYOUTS,
+    name="invoices",
+    description="Bills sellers; shares the back office's repository with payouts",
+    pagerduty_id="PSINVOI",
+    topics=("invoice numbers", "reverse charge", "credit notes", "reminders"),
+    symptoms=("Invoices without tax", "Credit notes are empty"),
+    folder="invoices",
+)
+KIOSK = Service(
+    name="kiosk",
+    team=DISCOVERY,
+    repository="kiosk",
+    repository_id=704_511_903,
+    language="C++",
+    description="Screens in the shops, of two repositories, rolled out by a script",
+    pagerduty_id="PSKIOSK",
+    slack_channel="#discovery",
+    channel_id="C06DISCOVR",
+    topics=("card reader", "receipt printer", "idle screen", "barcode scan"),
+    symptoms=("Kiosks restart", "The card reader hangs"),
+    platform="report",
+    busy=False,
+)
+# The second repository of a service.
+OTHERS = {
+    KIOSK.name: replace(KIOSK, repository="kiosk-ui", repository_id=704_511_977, topics=("big buttons", "languages"))
+}
+SERVICES = (CHECKOUT, LEDGER, SEARCH, STOREFRONT, MAILER, PAYOUTS, INVOICES, KIOSK)
+# Search was the payments team's until then.
+HANDED_OVER, HANDED_OVER_BY, HANDED_OVER_DAYS = SEARCH, PAYMENTS, 30
 
 
-def catalog() -> str:
-    """``catalog.yaml`` for this cast; search keeps its deploys behind the default production pattern."""
+def handed_over_at(end: datetime) -> datetime:
+    """The beginning of a day in UTC, in a story that ends then."""
+    return (end - timedelta(days=HANDED_OVER_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def catalog(end: datetime) -> str:
+    """``catalog.yaml`` for this cast in a story that ends then; search keeps its deploys behind the default production
+    pattern."""
     document = {
         "version": 1,
         "teams": [
@@ -260,30 +359,52 @@ def catalog() -> str:
             }
             for p in PEOPLE
         ],
-        "services": [_service_entry(service) for service in SERVICES],
+        "services": [_service_entry(service, end) for service in SERVICES],
         "bots": [ROBOT.github],
     }
     return _as_yaml(document)
 
 
-def _service_entry(service: Service) -> dict[str, object]:
+def _service_entry(service: Service, end: datetime) -> dict[str, object]:
     entry: dict[str, object] = {
         "name": service.name,
         "team": service.team.name,
-        "repositories": [service.full_name],
+        "repositories": [each.full_name for each in (service, OTHERS.get(service.name)) if each],
         "incident_services": {"pagerduty": [service.pagerduty_id]},
     }
     if service.slack_channel != service.team.slack_channel:
         entry["slack_channel"] = service.slack_channel
-    if service is not SEARCH:
+    if service is STOREFRONT:
+        entry["regions"] = {"production": list(service.regions)}
+    if service.platform == "argocd":
+        entry["deployments"] = {"argocd": [application(service, to) for to in (*service.regions, "staging")]}
+    if service.folder:
+        entry["paths"] = [f"{service.folder}/**"]
+    if service is HANDED_OVER:
+        entry["earlier_teams"] = [{"team": HANDED_OVER_BY.name, "until": handed_over_at(end).date()}]
+    if service is MAILER:
+        entry["deployments"] = {"heroku": [application(service, "")]}
+    if service in (SEARCH, CHECKOUT):
+        entry["deployments"] = {"argocd": [application(service, "production")]}
+    if service is SEARCH:
+        entry["authoritative"] = "github"
+    if service in (CHECKOUT, LEDGER):
         entry["production"] = ["^production$"]
     return entry
+
+
+def application(service: Service, environment: str) -> str:
+    """What Argo CD or Heroku calls it."""
+    if service.platform == "heroku":
+        return f"{ORGANIZATION}-{service.name}"
+    return f"{service.name}-{environment}"
 
 
 def policy() -> str:
     """``policy.yaml``: two releasers agree to every production deploy, never the one who asked."""
     document = {
         "version": 1,
+        "default_group": "release",
         "groups": {"release": {"people": [person.key for person in RELEASERS]}},
         "rules": [
             {

@@ -1,16 +1,20 @@
 """A demo stack that em did not start itself, e.g. Docker Compose: what it needs, and where it is found."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from em import credentials
-from em.counterparts import APP_ID, CATALOG, POLICY
+from em.counterparts import APP_ID, CATALOG, POLICY, trust_ci
 from em.demo.cast import catalog, policy
 from em.home import Home
 
 # Names and ports of the stand-ins inside the stack's own network.
+SANDBOX = "sandbox"
+CI_PORT = 8024
 SLACK_API_URL = "http://sandbox:8020/api/"
 GITHUB_API_URL = "http://sandbox:8022"
+GITLAB_API_URL = "http://sandbox:8023/api/v4"
 PORTS = {
     "ingest": ("INGEST_PORT", "8000"),
     "normalizer": ("NORMALIZER_PORT", "8001"),
@@ -24,7 +28,7 @@ PORTS = {
 def write_rules(home: Home) -> None:
     """Catalog and policy of the story, where the services look for them."""
     home.demo.mkdir(parents=True, exist_ok=True)
-    (home.demo / CATALOG).write_text(catalog(), encoding="utf-8")
+    (home.demo / CATALOG).write_text(catalog(datetime.now(UTC)), encoding="utf-8")
     (home.demo / POLICY).write_text(policy(), encoding="utf-8")
 
 
@@ -32,13 +36,16 @@ def write_environment(home: Home, path: Path) -> None:
     """An environment file for shells and for `docker compose --env-file`; keys are on one line."""
     home.prepare()
     write_rules(home)
+    kept = credentials.counterparts(home)
     variables = {
         **credentials.development(home, {}),
-        **credentials.counterparts(home),
+        **kept,
+        **trust_ci(home, kept, host=SANDBOX, port=CI_PORT),
         "POSTGRES_PASSWORD": credentials.password(home),
         "GITHUB_APP_ID": APP_ID,
         "SLACK_API_URL": SLACK_API_URL,
         "GITHUB_API_URL": GITHUB_API_URL,
+        "GITLAB_API_URL": GITLAB_API_URL,
         "CATALOG_PATH": str(home.demo / CATALOG),
         "POLICY_PATH": str(home.demo / POLICY),
     }

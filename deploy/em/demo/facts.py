@@ -1,18 +1,18 @@
 """What happens in the story, before anybody is told: commits, changes, deployments, incidents, gates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from em.demo.cast import Person, Service
+from em.demo.cast import Person, Platform, Service
 
-DeploymentKind = Literal["normal", "rollback", "hotfix", "redeploy", "attempt", "waiting", "staging"]
+DeploymentKind = Literal["normal", "rollback", "revert", "hotfix", "redeploy", "attempt", "waiting", "staging"]
 ReviewState = Literal["approved", "changes_requested", "commented"]
 Trigger = Literal["push", "pull_request"]
 BuildStep = Literal["requested", "in_progress", "completed"]
 Conclusion = Literal["success", "failure"]
-Source = Literal["github", "pagerduty", "slack"]
+Source = Literal["github", "pagerduty", "slack", "argocd", "heroku", "report"]
 Expectation = Literal["events", "ignored", "handshake"]
 
 
@@ -37,6 +37,7 @@ class Push:
     after: str
     commits: tuple[Commit, ...]
     pusher: Person
+    forced: bool = False
 
     @property
     def branch(self) -> str:
@@ -60,8 +61,10 @@ class Comment:
 
 @dataclass(kw_only=True, slots=True)
 class Change:
-    """A pull request from first commit to end; ``number`` is given when the repository is complete."""
+    """A pull request from first commit to end; ``number`` is given when the repository is complete. ``nobodys``: it
+    touches no service's folder."""
 
+    repository: str
     title: str
     branch: str
     author: Person
@@ -81,19 +84,42 @@ class Change:
     merge_sha: str | None = None
     closed_at: datetime | None = None
     branch_deleted_at: datetime | None = None
+    clock_wrong: bool = False
+    nobodys: bool = False
 
     @property
     def commits(self) -> list[Commit]:
         return [commit for push in self.pushes for commit in push.commits]
 
     @property
+    def head(self) -> list[Commit]:
+        """What the branch holds at the end: a forced push takes back what was there."""
+        forced = max((n for n, push in enumerate(self.pushes) if push.forced), default=0)
+        return [commit for push in self.pushes[forced:] for commit in push.commits]
+
+    @property
     def first_commit_at(self) -> datetime:
         return min(commit.authored_at for commit in self.commits)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sync:
+    """Argo CD brings one application to a revision of the configuration."""
+
+    environment: str
+    revision: str
+    started_at: datetime
+    finished_at: datetime
+    succeeded: bool = True
+
+
 @dataclass(kw_only=True, slots=True)
 class Deployment:
-    """One release of a sha; ``ships`` and ``failed`` are decided here, by the story, never derived later."""
+    """One release of a sha; ``ships`` and ``failed`` are decided here, by the story, never derived later.
+
+    ``revisions`` are commits of other repositories that it brought, ``listed`` changes that it names. ``told_by``
+    another platform than deploys the service otherwise.
+    """
 
     service: Service
     environment: str
@@ -111,11 +137,31 @@ class Deployment:
     failure: str = ""
     recovered_at: datetime | None = None
     gate_asked_at: datetime | None = None
+    ref: str = "main"
+    description: str = ""
+    long_gap: bool = False
+    syncs: list[Sync] = field(default_factory=list)
+    told_twice: bool = False
+    told_by: Platform | None = None
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    listed: tuple[Change, ...] = ()
+
+    @property
+    def reporter(self) -> Platform:
+        return self.told_by or self.service.platform
 
     @property
     def ended_at(self) -> datetime:
         """When it succeeded, or when the last thing was said about it."""
         return self.finished_at or self.statuses[-1][0]
+
+    @property
+    def leads(self) -> list[Change]:
+        """The changes that it gives a lead time."""
+        return [] if self.seed or self.long_gap else [change for change in self.ships if not change.clock_wrong]
+
+    def lead_time_s(self, change: Change) -> float:
+        return (self.ended_at - change.first_commit_at).total_seconds()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +174,8 @@ class IncidentStep:
 
 @dataclass(kw_only=True, slots=True)
 class Incident:
-    """``cause`` is the deployment that broke the service, or nothing when none did."""
+    """``cause`` is the deployment that broke the service, or nothing when none did. ``traced``: a note names it;
+    ``named``: who reports the incident does."""
 
     id: str
     service: Service
@@ -136,6 +183,8 @@ class Incident:
     steps: tuple[IncidentStep, ...]
     cause: Deployment | None
     number: int = 0
+    traced: bool = False
+    named: bool = False
 
     @property
     def opened_at(self) -> datetime:
@@ -156,6 +205,17 @@ class Gate:
     asked_at: datetime
     clicks: tuple[Click, ...]
     outcome: Literal["approved", "rejected", "pending"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskingRun:
+    """A run of a CI that asks before it deploys where no platform waits; ``goes_on`` is what its step must do."""
+
+    service: Service
+    sha: str
+    by: Person
+    clicks: tuple[Click, ...]
+    goes_on: bool
 
 
 @dataclass(kw_only=True, slots=True)
@@ -195,6 +255,17 @@ class Release:
     published_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """An edge case, and what in the story shows it. ``method`` links a change or incident, ``author_class`` is who
+    wrote a change."""
+
+    case: str
+    by: Deployment | Change | Incident
+    method: str = ""
+    author_class: str = ""
+
+
 @dataclass(kw_only=True, slots=True)
 class Repository:
     """Everything that happened to one service's repository; ``main`` is the default branch, oldest first."""
@@ -209,11 +280,13 @@ class Repository:
     tickets: list[Ticket] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
     tags: list[Push] = field(default_factory=list)
+    promotions: list[Push] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
 
     def pushes(self) -> list[Push]:
         """All pushes to all refs in time order, deletions of merged branches aside."""
         branches = [push for change in self.changes for push in change.pushes]
-        return sorted([*self.main, *branches, *self.tags], key=lambda push: push.at)
+        return sorted([*self.main, *branches, *self.tags, *self.promotions], key=lambda push: push.at)
 
     def pushed_at(self) -> list[datetime]:
         """Every time a ref was pushed, created or deleted, in order."""

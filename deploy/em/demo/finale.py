@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from em.demo.cast import INES, KOFI, LEA, MAREK, NOOR, PRIYA, TOMAS, Person
-from em.demo.facts import Click, Deployment, Gate, IncidentStep
+from em.demo.cast import INES, KOFI, LEA, MAILER, MAREK, NOOR, PRIYA, STOREFRONT, TOMAS, YUKI, Person, Service
+from em.demo.facts import AskingRun, Click, Deployment, Gate, IncidentStep
 from em.demo.plot import MINUTE, SECOND, STAGING_LEAD, Plot
 
 LIVE_SPAN = 50 * MINUTE
@@ -39,6 +39,11 @@ ASKS: dict[str, tuple[Ask, ...]] = {
         Ask(before=4 * MINUTE, by=NOOR, approve=(KOFI, INES), decline=(), outcome="approved"),
     ),
 }
+# Priya is no releaser; Yuki asks for what Kofi would rather not see shipped.
+RUNS: tuple[tuple[Service, Person, tuple[Click, ...], bool], ...] = (
+    (MAILER, PRIYA, (Click(by=INES, answer="approve"), Click(by=TOMAS, answer="approve")), True),
+    (STOREFRONT, YUKI, (Click(by=LEA, answer="approve"), Click(by=KOFI, answer="decline")), False),
+)
 MERGED_BEFORE_ASK = 3 * MINUTE
 
 
@@ -48,8 +53,17 @@ def play_live(plots: Sequence[Plot], *, now: datetime) -> list[Gate]:
     _break_for_a_while(by_name["checkout"], now)
     ship_live(by_name["ledger"], now - 38 * MINUTE)
     _second_try(by_name["search"], now)
-    gates = [_wait(plot, ask, now) for plot in plots for ask in ASKS[plot.service.name]]
+    gates = [_wait(plot, ask, now) for plot in plots for ask in ASKS.get(plot.service.name, ())]
     return sorted(gates, key=lambda gate: gate.asked_at)
+
+
+def ask_live(plots: Sequence[Plot]) -> list[AskingRun]:
+    """Argo CD and Heroku deploy without a gate of their own: their pipelines ask first. One goes on, one does not."""
+    heads = {plot.service: plot.head for plot in plots}
+    return [
+        AskingRun(service=service, sha=heads[service], by=by, clicks=clicks, goes_on=goes_on)
+        for service, by, clicks, goes_on in RUNS
+    ]
 
 
 def ship_live(plot: Plot, at: datetime) -> Deployment:
@@ -84,7 +98,8 @@ def _wait(plot: Plot, ask: Ask, now: datetime) -> Gate:
     """A change merges, its deployment is created and held by the protection rule."""
     asked_at = now - ask.before
     merged_at = asked_at - MERGED_BEFORE_ASK
-    plot.merge(plot.change(merged_at), merged_at)
+    change = plot.merge(plot.change(merged_at), merged_at)
+    plot.show("merged, not deployed yet", change, method="unlinked")
     deployment = Deployment(
         service=plot.service,
         environment="production",

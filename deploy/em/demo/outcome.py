@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from em.demo.cases import Case
 from em.demo.facts import Repository
 from em.demo.send import Sent
 from em.demo.story import Story
+from em.demo.truth import REWORK
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -20,6 +22,7 @@ METRICS = (
     "deployment_rework_rate",
 )
 TOLERANCE = 1e-9
+GO = 200  # what a run is answered that may go on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +35,25 @@ class ApprovalLine:
     requester: str
     outcome: str
     votes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLine:
+    """A run of a CI: what it was answered, and how often its CI was told under a good signature."""
+
+    service: str
+    status: int
+    said: str
+    must_go_on: bool
+    callbacks: int
+
+    @property
+    def goes_on(self) -> bool:
+        return self.status == GO
+
+    @property
+    def differs(self) -> bool:
+        return self.goes_on != self.must_go_on or self.callbacks != 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +96,8 @@ class Outcome:
     """Everything gathered at the end; counts are the services' and the sandbox's, never the story's.
 
     ``dispositions``: events, ignored, dead. ``approvals``: requested, approved, rejected, callbacks.
-    ``slack``: posts, updates, duplicates. ``held_back``: reason to count.
+    ``runs``: what each run of a CI that asked was told.
+    ``slack``: posts, updates, duplicates. ``held_back``: reason to count. ``excluded``: what counts in no number.
     """
 
     story: Story
@@ -91,6 +114,10 @@ class Outcome:
     transcript: Sequence[ChatMessage] = ()
     boards: Sequence[Board] = ()
     urls: Mapping[str, str] = field(default_factory=dict)
+    excluded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    expected_excluded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cases: Sequence[Case] = ()
+    runs: Sequence[RunLine] = ()
 
     def deliveries(self) -> dict[str, int]:
         """Handshakes are answered on the spot and never enter the line, so they stand apart from these sums."""
@@ -135,6 +162,17 @@ def reasons(outcome: Outcome) -> list[str]:
         for metric, expected in metrics.items()
         if not outcome.agrees(service, metric)
     ]
+    found += [f"{case.name}: {said}." for case in outcome.cases for said in case.differs]
+    found += [
+        f"{service}: left out are {dict(outcome.excluded.get(service, {}))}, the story says {dict(counts)}."
+        for service, counts in outcome.expected_excluded.items()
+        if outcome.excluded.get(service, {}) != counts
+    ]
+    found += [
+        f"{run.service}: its run was answered {run.status} ({run.said}) and its CI called back {run.callbacks} times."
+        for run in outcome.runs
+        if run.differs
+    ]
     if outcome.slack["duplicates"]:
         found.append(f"{outcome.slack['duplicates']} Slack messages were posted twice.")
     return found
@@ -148,7 +186,12 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "adds_up": outcome.adds_up(),
         "dora": outcome.dora,
         "expected_dora": outcome.expected_dora,
+        "edge_cases": [
+            {"case": c.name, "service": c.service, "at": c.at.isoformat(), "times": c.times, "agrees": not c.differs}
+            for c in outcome.cases
+        ],
         "approvals": {n: outcome.approvals[n] for n in ("requested", "approved", "rejected", "callbacks")},
+        "runs": [{"service": run.service, "goes_on": run.goes_on, "callbacks": run.callbacks} for run in outcome.runs],
         "slack": {name: outcome.slack[name] for name in ("posts", "updates", "duplicates")},
         "seconds": round(outcome.seconds, 1),
     }
@@ -156,14 +199,22 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 def dora_of(answer: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """``{service: {metric: {"value", "n"}}}`` out of the answer of ``GET /v1/dora``."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in answer["rows"]:
+        if row["metric"] in METRICS:
+            found.setdefault(row["service"], {})[row["metric"]] = {"value": row["value"], "n": row["n"]}
+    return found
+
+
+def excluded_of(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     return {
-        row["service"]: {name: {"value": m["value"], "n": m["n"]} for name, m in row["metrics"].items()}
-        for row in answer["services"]
+        row["service"]: {reason: count for reason, count in row.items() if reason != "service" and count}
+        for row in answer["excluded"]
     }
 
 
 def boards_of(story: Story) -> list[Board]:
-    return [_board(repository, story) for repository in story.repositories]
+    return [_board(repository, story) for repository in story.repositories if repository.deployments]
 
 
 def _board(repository: Repository, story: Story) -> Board:
@@ -172,8 +223,8 @@ def _board(repository: Repository, story: Story) -> Board:
         service=repository.service.name,
         team=repository.service.team.name,
         description=repository.service.description,
-        weeks=_weeks([(at, d.failed, d.kind in ("rollback", "hotfix")) for d, at in done], story.start, story.end),
-        lead_times=[(at - c.first_commit_at).total_seconds() for d, at in done if not d.seed for c in d.ships],
+        weeks=_weeks([(at, d.failed, d.kind in REWORK) for d, at in done], story.start, story.end),
+        lead_times=[d.lead_time_s(change) for d, _ in done for change in d.leads],
     )
 
 

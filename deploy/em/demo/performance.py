@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from em.demo.facts import Click, Delivery, Gate
-from em.demo.outcome import ApprovalLine, Outcome, boards_of, chat_message, dora_of
+from em.counterparts import CALLBACKS
+from em.demo.cases import Found, Row, compared, expected_cases, numbers_of
+from em.demo.cast import TEAMS, Team
+from em.demo.facts import AskingRun, Click, Delivery, Gate
+from em.demo.outcome import ApprovalLine, Outcome, RunLine, boards_of, chat_message, dora_of, excluded_of
 from em.demo.questions import Questions
 from em.demo.send import Sent, send
 from em.demo.story import Story, shuffled
-from em.demo.truth import expected_dora
+from em.demo.truth import expected_dora, expected_excluded
 from em.errors import EmError
 from em.sandbox import sender
 
@@ -22,11 +25,16 @@ CONCURRENCY = 32
 QUIET_FOR_S = 3.0
 QUIET_WITHIN_S = 120.0
 POLL_S = 0.25
+AUTHOR_CLASSES = ("human", "bot", "ai_assisted", "ai_agent")
 REACTION_WITHIN_S = 10.0
+RUN_AGE_S = 86_400.0  # older than the question: it is no new attempt
 SECRET_VARIABLES = {
     "github": "GITHUB_WEBHOOK_SECRET",
     "pagerduty": "PAGERDUTY_WEBHOOK_SECRET",
     "slack": "SLACK_SIGNING_SECRET",
+    "argocd": "ARGOCD_WEBHOOK_SECRET",
+    "heroku": "HEROKU_WEBHOOK_SECRET",
+    "report": "REPORT_WEBHOOK_SECRET",
 }
 
 Progress = Callable[[str], None]
@@ -44,6 +52,7 @@ class Performance:
         self._progress = progress
         self._ask = Questions(urls)
         self._sent = Sent()
+        self._runs: list[RunLine] = []
 
     async def play(self, *, began: float) -> Outcome:
         """`began`: monotonic time at which the whole demo started."""
@@ -52,6 +61,7 @@ class Performance:
             await self._send(shuffled(self._story, self._story.seed))
             await self._until_handled()
             await self._decide()
+            await self._let_runs_ask()
             await self._until_handled()
             return await self._outcome(began)
         finally:
@@ -114,14 +124,53 @@ class Performance:
     async def _decide(self) -> None:
         """One person after the other, on the card that Slack shows."""
         for gate in self._story.gates:
+            await self._ask.github_run(waiting_run(gate))
             self._progress(f"{gate.deployment.service.name}: {len(gate.clicks)} people look at the approval card")
             for click in gate.clicks:
-                await self._click(gate, click)
+                await self._click(gate.deployment.service.name, gate.deployment.sha, click)
 
-    async def _click(self, gate: Gate, click: Click) -> None:
-        card = await self._card(gate)
+    async def _let_runs_ask(self) -> None:
+        for number, run in enumerate(self._story.runs, start=1):
+            self._progress(f"{run.service.name}: a run of its CI asks, {len(run.clicks)} people look at the card")
+            self._runs.append(await self._let_ask(number, run))
+
+    async def _let_ask(self, number: int, run: AskingRun) -> RunLine:
+        """The step of docs/gates.md: it asks by its CI's token and waits, while people click."""
+        said = {"repository": run.service.full_name, "actor": run.by.github, "sha": run.sha, "ref": "refs/heads/main"}
+        given = await self._ask.ci_run({**said, "run_id": str(number), "run_attempt": "1"})
+        body = {"environment": "production", "callback": CALLBACKS}
+        asking = asyncio.create_task(self._ask.ask_for(body, given["token"]))
+        await self._until_asked(run)
+        for click in run.clicks:
+            await self._click(run.service.name, run.sha, click)
+        answer = await asking
+        told = answer.json()
+        return RunLine(
+            service=run.service.name,
+            status=answer.status_code,
+            said=told.get("said") or told.get("detail", ""),
+            must_go_on=run.goes_on,
+            callbacks=await self._called_back(told["id"]),
+        )
+
+    async def _until_asked(self, run: AskingRun) -> None:
+        deadline = time.monotonic() + REACTION_WITHIN_S
+        while await self._card(run.sha) is None and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+
+    async def _called_back(self, approval_id: int) -> int:
+        """How many signed callbacks came of it; the first has a moment to come."""
+        deadline = time.monotonic() + REACTION_WITHIN_S
+        while True:
+            found = [c for c in await self._ask.ci_callbacks() if c["body"]["data"]["id"] == approval_id]
+            if found or time.monotonic() > deadline:
+                return sum(callback["is_signed"] for callback in found)
+            await asyncio.sleep(POLL_S)
+
+    async def _click(self, service: str, sha: str, click: Click) -> None:
+        card = await self._card(sha)
         if card is None:
-            raise EmError(f"no approval card for {gate.deployment.service.name} {gate.deployment.sha[:7]} in Slack")
+            raise EmError(f"no approval card for {service} {sha[:7]} in Slack")
         before = await self._reaction(click)
         body = sender.slack_click(card, click.answer, user=click.by.slack, channel=card["channel"])
         self._sent += await send([_as_delivery(body)], **self._how())
@@ -142,9 +191,9 @@ class Performance:
             "progress": lambda _: None,
         }
 
-    async def _card(self, gate: Gate) -> dict[str, Any] | None:
-        """The newest message with a button to approve that speaks of this deployment."""
-        short = gate.deployment.sha[:7]
+    async def _card(self, sha: str) -> dict[str, Any] | None:
+        """The newest message with a button to approve that speaks of this commit."""
+        short = sha[:7]
         cards = [m for m in await self._ask.transcript() if short in json.dumps(m) and _has_button(m, "approve")]
         return cards[-1] if cards else None
 
@@ -155,11 +204,12 @@ class Performance:
         approvals = await self._ask.approvals()
         callbacks = await self._ask.github_counts()
         channel = _busiest(await self._ask.transcript())
+        dora = await self._ask.dora(story.start, story.end)
         return Outcome(
             story=story,
             sent=self._sent,
             dispositions=await self._ask.dispositions(),
-            dora=dora_of(await self._ask.dora(story.start, story.end)),
+            dora=dora_of(dora),
             expected_dora=expected_dora(story),
             approvals={
                 "requested": len(approvals),
@@ -175,7 +225,28 @@ class Performance:
             transcript=[chat_message(m) for m in await self._ask.transcript(channel)],
             boards=boards_of(story),
             urls=self._addresses(),
+            excluded=excluded_of(dora),
+            expected_excluded=expected_excluded(story),
+            runs=self._runs,
+            cases=compared(expected_cases(story), await self._found()),
         )
+
+    async def _found(self) -> Found:
+        """All that the service lists, who wrote each change among it."""
+        span = self._story.deliveries[0].occurred_at, self._story.end
+        changes = await self._ask.listed("changes", *span)
+        for author_class in AUTHOR_CLASSES:
+            for name in await self._ask.listed("changes", *span, author_class=author_class):
+                changes[name]["author_class"] = author_class
+        return {
+            "changes": changes,
+            "deployments": await self._ask.listed("deployments", *span),
+            "incidents": await self._ask.listed("incidents", *span),
+            "teams": {(team.name, ""): await self._numbers(team) for team in TEAMS},
+        }
+
+    async def _numbers(self, team: Team) -> Row:
+        return numbers_of(dora_of(await self._ask.dora(self._story.start, self._story.end, team=team.name))[""])
 
     def _addresses(self) -> dict[str, str]:
         metrics = self._urls["metrics-svc"]
@@ -199,6 +270,20 @@ def _busiest(transcript: Iterable[Mapping[str, Any]]) -> str:
 def _has_button(message: Mapping[str, Any], action_id: str) -> bool:
     elements = [e for block in message.get("blocks") or [] for e in block.get("elements", [])]
     return any(element.get("action_id") == action_id for element in elements)
+
+
+def waiting_run(gate: Gate) -> dict[str, Any]:
+    """What GitHub says of the run when it is asked whether it is what people decided about."""
+    deployment = gate.deployment
+    return {
+        "repository": deployment.service.full_name,
+        "run_id": deployment.run_id,
+        "environments": [deployment.environment],
+        "sha": deployment.sha,
+        "actor": deployment.creator.github,
+        "deployment_id": deployment.id,
+        "age_s": RUN_AGE_S,
+    }
 
 
 def _as_delivery(body: bytes) -> Delivery:

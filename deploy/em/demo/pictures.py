@@ -8,7 +8,11 @@ from em.demo.outcome import Board, Outcome
 from em.demo.units import DAY_S, HOUR_S, thousands
 
 FLOW_WIDTH_MAX, FLOW_WIDTH_MIN = 26.0, 2.5
-SOURCES = (("github", "GitHub"), ("pagerduty", "PagerDuty"), ("slack", "Slack"))
+SOURCES = (
+    (("github", "argocd", "heroku", "report"), "Git and deploys"),
+    (("pagerduty",), "PagerDuty"),
+    (("slack",), "Slack"),
+)
 
 CHART_WIDTH, CHART_HEIGHT, CHART_BASE = 380.0, 150.0, 118.0
 BARS_TOP = 18.0
@@ -97,11 +101,11 @@ def line_picture(outcome: Outcome, *, tall: bool) -> LinePicture:
     """Sources, ingest, normalizer, the three services and what leaves them again."""
     layout = _Layout(tall)
     deliveries, dispositions = outcome.deliveries(), outcome.dispositions
-    by_source = {name: sum(d.source == name for d in outcome.story.deliveries) for name, _ in SOURCES}
+    by_source = {title: sum(d.source in names for d in outcome.story.deliveries) for names, title in SOURCES}
     approvals, slack = outcome.approvals, outcome.slack
     most = max(deliveries["sent"], 1)
-    counts = {name: f"{thousands(by_source[name])} webhooks" for name, _ in SOURCES}
-    boxes = [(0, row, title, counts[name], "outside") for row, (name, title) in enumerate(SOURCES)]
+    counts = {title: f"{thousands(count)} webhooks" for title, count in by_source.items()}
+    boxes = [(0, row, title, told, "outside") for row, (title, told) in enumerate(counts.items())]
     boxes += [
         (1, 1, "ingest", f"{thousands(deliveries['accepted'])} accepted", "ours"),
         (2, 1, "normalizer", f"{thousands(dispositions['events'])} to events", "ours"),
@@ -114,7 +118,7 @@ def line_picture(outcome: Outcome, *, tall: bool) -> LinePicture:
     ]
     stations = [_station(layout, *box) for box in boxes]
     events = dispositions["events"]
-    ends = [((0, row), (1, 1), by_source[name]) for row, (name, _) in enumerate(SOURCES)]
+    ends = [((0, row), (1, 1), count) for row, count in enumerate(by_source.values())]
     ends += [
         ((1, 1), (2, 1), deliveries["accepted"]),
         ((2, 1), (3, 0), events),

@@ -1,9 +1,10 @@
 """How one repository lives: branches, reviews, merges, deployments and what goes wrong with them."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from em.demo import words
-from em.demo.cast import PEOPLE, QUORUM, RELEASERS, ROBOT, Person, Service
+from em.demo.cast import PEOPLE, QUORUM, RELEASERS, ROBOT, Person, Platform, Service
 from em.demo.chance import NO_SHA, Chance
 from em.demo.facts import (
     Build,
@@ -21,6 +22,8 @@ from em.demo.facts import (
     Repository,
     Review,
     ReviewState,
+    Shown,
+    Sync,
     Ticket,
     Trigger,
 )
@@ -37,15 +40,28 @@ REWORK_SHARE = 0.35
 
 
 class Plot:
-    """Builds a repository forward in time; every push gets a second of its own."""
+    """Builds a repository forward in time; every push gets a second of its own.
 
-    def __init__(self, service: Service, *, chance: Chance, born_at: datetime) -> None:
+    ``other`` is the service's second repository. ``neighbour`` is another service in the same repository, whose story
+    is told already.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        chance: Chance,
+        born_at: datetime,
+        other: "Plot | None" = None,
+        neighbour: "Plot | None" = None,
+    ) -> None:
         self.service = service
         self.chance = chance
         self.repository = Repository(service=service, born_at=born_at)
         self.edge = born_at
         self.merged: list[Change] = []
-        self._seconds: set[datetime] = set()
+        self.other, self.neighbour = other, neighbour
+        self._seconds: set[datetime] = neighbour._seconds if neighbour else set()
         self._live: dict[str, Deployment] = {}
         self._branches = 0
         self._releases = 0
@@ -59,6 +75,9 @@ class Plot:
     def live(self) -> Deployment:
         return self._live["production"]
 
+    def show(self, case: str, by: Deployment | Change | Incident, *, method: str = "", author_class: str = "") -> None:
+        self.repository.shown.append(Shown(case=case, by=by, method=method, author_class=author_class))
+
     # ---- main and branches ---------------------------------------------------------------------------------
 
     def _open_repository(self) -> None:
@@ -69,9 +88,36 @@ class Plot:
         ]
         self._push_main(commits, born_at, author)
 
+    def carrier_after(self, change: Change) -> Deployment | None:
+        """The first deployment of main after this was merged, in what was told of this service so far."""
+        pushed_at = {push.after: push.at for push in self.repository.main}
+        merged_at = change.merged_at or change.opened_at
+        carriers = [d for d in self.repository.production() if d.kind in ("normal", "revert", "hotfix")]
+        return next((d for d in carriers if pushed_at[d.sha] > merged_at), None)
+
+    def promote(self, at: datetime) -> Push:
+        """What merged since the last deployment goes to the branch that is deployed from, by a merge."""
+        by = self.service.team.members[0]
+        merges = [commit for push in self.repository.main for commit in push.commits if self._waits(commit)]
+        commit = self._commit(by, at, "Merge branch 'main' into release", by_platform=True)
+        promotions = self.repository.promotions
+        push = Push(
+            ref="refs/heads/release",
+            at=self._own_second(at),
+            before=promotions[-1].after if promotions else NO_SHA,
+            after=commit.sha,
+            commits=(*merges, commit),
+            pusher=by,
+        )
+        promotions.append(push)
+        return push
+
+    def _waits(self, commit: Commit) -> bool:
+        return commit.sha in {change.merge_sha for change in self.merged}
+
     def _commit(self, author: Person, at: datetime, message: str, *, by_platform: bool = False) -> Commit:
         zone = timezone(author.utc_offset_hours * HOUR)
-        folder = self.chance.one_of(("src", "tests", "docs"))
+        folder = "/".join(filter(None, (self.service.folder, self.chance.one_of(("src", "tests", "docs")))))
         return Commit(
             sha=self.chance.sha(),
             tree=self.chance.sha(),
@@ -150,14 +196,16 @@ class Plot:
         prefix: str = "",
         author: Person | None = None,
         label: str = "",
+        title: str = "",
         coding: timedelta | None = None,
     ) -> Change:
         """A branch, its commits and its reviews, approved and ready to merge at ``ends_at``."""
         coding, waiting = self._durations(ends_at, coding)
-        opened_at, title = ends_at - waiting, self._title()
+        opened_at, title = ends_at - waiting, title or self._title()
         self._branches += 1
         prefix = prefix or self.chance.one_of(("feature", "feature", "feature", "fix", "chore"))
         change = Change(
+            repository=self.service.full_name,
             title=title,
             branch=words.branch_name(prefix, self._branches, title),
             author=author or self.chance.one_of(self.service.team.members),
@@ -202,7 +250,7 @@ class Plot:
         message = self.chance.one_of(messages).format(topic=self.chance.one_of(self.service.topics))
         return self._commit(change.author, at, message)
 
-    def _push_branch(self, change: Change, commits: list[Commit], at: datetime) -> None:
+    def _push_branch(self, change: Change, commits: list[Commit], at: datetime, *, forced: bool = False) -> None:
         push = Push(
             ref=f"refs/heads/{change.branch}",
             at=self._own_second(at),
@@ -210,6 +258,7 @@ class Plot:
             after=commits[-1].sha,
             commits=tuple(commits),
             pusher=change.author,
+            forced=forced,
         )
         change.pushes.append(push)
 
@@ -251,16 +300,43 @@ class Plot:
     def _review(self, change: Change, at: datetime, by: Person, state: ReviewState, texts: tuple[str, ...]) -> None:
         change.reviews.append(Review(at=at, by=by, state=state, words=self.chance.one_of(texts)))
 
-    def merge(self, change: Change, at: datetime) -> Change:
-        """Merge commit on main; the push carries the branch's commits and then the merge commit."""
+    def put_clock_wrong(self, change: Change, ahead: timedelta) -> None:
+        """The author's machine lives in the future: no date of its commits can be believed."""
+        change.clock_wrong = True
+        for n, push in enumerate(change.pushes):
+            commits = tuple(
+                replace(commit, authored_at=(push.at + ahead).astimezone(commit.authored_at.tzinfo))
+                for commit in push.commits
+            )
+            change.pushes[n] = replace(push, commits=commits)
+
+    def force(self, change: Change, until: datetime) -> None:
+        """The branch is written anew: its first commits are no ancestors of what will be merged."""
+        last = change.pushes[-1]
+        at = _whole_at(last.at, (until - last.at) * 0.5)
+        commit = self._branch_commit(change, at - MINUTE, words.REWORK_MESSAGES)
+        self._push_branch(change, [commit], at, forced=True)
+
+    def touch(self, change: Change, *files: str) -> None:
+        """Its commits touch these and nothing else."""
+        for n, push in enumerate(change.pushes):
+            commits = tuple(replace(commit, files=files) for commit in push.commits)
+            change.pushes[n] = replace(push, commits=commits)
+
+    def co_write(self, change: Change, trailer: str) -> None:
+        for n, push in enumerate(change.pushes):
+            commits = tuple(replace(commit, message=f"{commit.message}\n\n{trailer}") for commit in push.commits)
+            change.pushes[n] = replace(push, commits=commits)
+
+    def merge(self, change: Change, at: datetime, *, squash: bool = False) -> Change:
+        """Merge commit on main; the push carries the branch's commits and then the merge commit. Squashed: it alone."""
         merger = self.chance.one_of([change.author, *self.service.team.members[:2]])
         at = max(at, self.edge)
         while at in self._seconds:
             at += SECOND
-        commit = self._commit(
-            merger, at, f"Merge pull request from {change.branch}\n\n{change.title}", by_platform=True
-        )
-        push = self._push_main([*change.commits, commit], at, merger)
+        text = change.title if squash else f"Merge pull request from {change.branch}\n\n{change.title}"
+        commit = self._commit(merger, at, text, by_platform=True)
+        push = self._push_main([commit] if squash else [*change.head, commit], at, merger)
         change.merged_at = change.closed_at = push.at
         change.merged_by, change.merge_sha = merger, commit.sha
         if self.chance.happens(0.5):
@@ -282,12 +358,17 @@ class Plot:
 
     # ---- deployments ---------------------------------------------------------------------------------------
 
-    def release_train(self, at: datetime, *, gated: bool | None = None, outcome: str = "success") -> Deployment:
+    def release_train(
+        self, at: datetime, *, gated: bool | None = None, outcome: str = "success", together: bool = False
+    ) -> Deployment:
         """Staging first, then production, both of main's head; a success ships all that waited."""
         creator = self.chance.one_of([p for p in self.service.team.members if p in RELEASERS])
-        self.deploy(at - STAGING_LEAD, environment="staging", kind="staging", creator=creator)
+        if self.service.platform != "heroku":  # an app there is one environment
+            self.deploy(at - STAGING_LEAD, environment="staging", kind="staging", creator=creator)
+        if self.service.platform != "github":
+            gated = False
         gated = self.chance.happens(GATED_SHARE) if gated is None else gated
-        return self.deploy(at, kind="normal", creator=creator, gated=gated, outcome=outcome)
+        return self.deploy(at, kind="normal", creator=creator, gated=gated, outcome=outcome, together=together)
 
     def deploy(
         self,
@@ -299,7 +380,13 @@ class Plot:
         sha: str | None = None,
         gated: bool = False,
         outcome: str = "success",
+        ref: str = "main",
+        description: str = "",
+        together: bool = False,
+        listed: tuple[Change, ...] = (),
+        told_by: Platform | None = None,
     ) -> Deployment:
+        """``together`` with the head of the other repository."""
         deployment = Deployment(
             service=self.service,
             environment=environment,
@@ -308,15 +395,49 @@ class Plot:
             creator=creator,
             created_at=at,
             statuses=[],
+            ref=ref,
+            description=description or f"Deploy {(sha or self.head)[:8]}",
+            revisions={self.other.service.full_name: self.other.head} if self.other and together else {},
+            listed=listed,
+            told_by=told_by,
         )
         start = self._ask(deployment) if gated else at + 5 * SECOND
         end = start + self.chance.minutes(2, 5)
+        if self.service.platform == "argocd":
+            end = self._sync(deployment, start, succeeds=outcome == "success")
         deployment.statuses += [(start, "in_progress"), (end, outcome)]
         self.repository.deployments.append(deployment)
         if outcome == "success":
             self._finish(deployment, end)
         self.edge = max(self.edge, end + 5 * MINUTE)
         return deployment
+
+    def _sync(self, deployment: Deployment, start: datetime, *, succeeds: bool) -> datetime:
+        """One region after the other; what fails, fails in the last."""
+        regions = self.service.regions if deployment.environment == "production" else (deployment.environment,)
+        for region in regions:
+            succeeded = succeeds or region != regions[-1]
+            start = self.sync_region(deployment, region, start, succeeded=succeeded)
+        return start
+
+    def sync_region(self, deployment: Deployment, region: str, start: datetime, *, succeeded: bool = True) -> datetime:
+        end = start + self.chance.minutes(2, 5)
+        sync = Sync(
+            environment=region,
+            revision=self.chance.sha(),
+            started_at=start,
+            finished_at=end,
+            succeeded=succeeded,
+        )
+        deployment.syncs.append(sync)
+        return end
+
+    def retry_region(self, deployment: Deployment, at: datetime) -> None:
+        """The region that failed gets there after all: now the rollout is one."""
+        end = self.sync_region(deployment, self.service.regions[-1], at)
+        deployment.kind = "normal"
+        self._finish(deployment, end)
+        self.edge = max(self.edge, end + 5 * MINUTE)
 
     def _ask(self, deployment: Deployment) -> datetime:
         deployment.statuses.append((deployment.created_at + 2 * SECOND, "waiting"))
@@ -329,9 +450,17 @@ class Plot:
         if before is not None:
             before.statuses.append((at + 2 * SECOND, "inactive"))
         self._live[deployment.environment] = deployment
-        if deployment.environment == "production" and deployment.kind in ("normal", "hotfix"):
+        if deployment.environment == "production" and deployment.kind in ("normal", "revert", "hotfix"):
             deployment.seed = before is None
-            deployment.ships, self.merged = tuple(self.merged), []
+            deployment.ships, self.merged = (*self.merged, *self._from_other(deployment)), []
+
+    def _from_other(self, deployment: Deployment) -> list[Change]:
+        """What waited in the other repository, and is brought from there or named."""
+        waiting = self.other.merged if self.other else []
+        taken = [c for c in waiting if deployment.revisions or any(c is each for each in deployment.listed)]
+        if self.other:
+            self.other.merged = [c for c in waiting if not any(c is each for each in taken)]
+        return taken
 
     def retry_in_place(self, deployment: Deployment) -> None:
         """The same deployment fails once more before it succeeds: only its last end counts."""

@@ -1,6 +1,8 @@
 """The end of the demo on one terminal screen."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -10,6 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from em.demo.cases import Case
 from em.demo.mrkdwn import as_text
 from em.demo.outcome import METRICS, ChatMessage, Outcome, reasons, summary
 from em.demo.units import TITLES, said, thousands
@@ -22,11 +25,13 @@ GOOD, BAD = "green", "bold red"
 
 
 def render(outcome: Outcome, console: Console) -> None:
-    """Ledger, metrics, approvals, one channel, addresses; then the reasons if it failed."""
+    """Ledger, metrics, edge cases, approvals, one channel, addresses; then the reasons if it failed."""
     console.print()
     console.print(Rule("[bold]What the line did[/]", align="left", style="dim"))
     console.print(_ledger(outcome))
     console.print(_metrics(outcome))
+    if outcome.cases:
+        console.print(_cases(outcome))
     console.print(Columns([_approvals(outcome), _slack(outcome)], padding=(0, 6)))
     if outcome.transcript:
         console.print(Rule(f"[bold]{escape(outcome.channel)}[/] in Slack, as it stands now", align="left", style="dim"))
@@ -61,16 +66,34 @@ def _rate(outcome: Outcome) -> str:
 
 
 def _metrics(outcome: Outcome) -> RenderableType:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("DORA, 60 days")
-    for service in outcome.expected_dora:
-        table.add_column(service, justify="right")
-    table.add_column("")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("60 days")
     for metric in METRICS:
-        agree = all(outcome.agrees(service, metric) for service in outcome.expected_dora)
-        cells = [_metric(outcome, service, metric) for service in outcome.expected_dora]
-        table.add_row(TITLES[metric], *cells, _verdict(agree, "as the story", "not as the story"))
+        table.add_column(TITLES[metric], justify="right")
+    table.add_column("")
+    for service in outcome.expected_dora:
+        agree = all(outcome.agrees(service, metric) for metric in METRICS)
+        cells = [_metric(outcome, service, metric) for metric in METRICS]
+        table.add_row(service, *cells, _verdict(agree, "as the story", "not so"))
     return Padding(table, (0, 0, 1, 0))
+
+
+def _cases(outcome: Outcome) -> RenderableType:
+    """Which edge case stands where, the first of each."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    cells = [_case(case) for case in outcome.cases]
+    half = (len(cells) + 1) // 2
+    for left, right in zip_longest(cells[:half], cells[half:], fillvalue=Text()):
+        table.add_row(left, right)
+    good = sum(not case.differs for case in outcome.cases)
+    title = f"[bold]{good} of {len(cells)} edge cases[/] are as the story has them; the first of each"
+    return Padding(Group(Rule(title, align="left", style="dim"), table), (0, 0, 1, 0))
+
+
+def _case(case: Case) -> Text:
+    mark = Text("✗ ", style=BAD) if case.differs else Text("✓ ", style=GOOD)
+    times = f" ×{case.times}" if case.times > 1 else ""
+    return mark + Text(case.name) + Text(f"{times} {case.service} {case.at:%d %b}", style="dim")
 
 
 def _metric(outcome: Outcome, service: str, metric: str) -> Text:
@@ -85,11 +108,19 @@ def _metric(outcome: Outcome, service: str, metric: str) -> Text:
 def _approvals(outcome: Outcome) -> RenderableType:
     counts = outcome.approvals
     table = Table.grid(padding=(0, 1))
+    runs = Counter(run.goes_on for run in outcome.runs)
+    signed = sum(run.callbacks for run in outcome.runs)
     table.add_row(
         Text("approvals", style="dim"),
         Text.from_markup(
             f"[bold]{counts['requested']}[/] asked, [bold]{counts['approved']}[/] approved, "
-            f"[bold]{counts['rejected']}[/] rejected, [bold]{counts['callbacks']}[/] callbacks"
+            f"[bold]{counts['rejected']}[/] rejected, [bold]{counts['callbacks']}[/] callbacks to GitHub"
+        ),
+    )
+    table.add_row(
+        Text("CI runs", style="dim"),
+        Text.from_markup(
+            f"[bold]{runs[True]}[/] went on, [bold]{runs[False]}[/] stopped, [bold]{signed}[/] signed callbacks"
         ),
     )
     return table

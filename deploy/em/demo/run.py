@@ -12,6 +12,7 @@ import typer
 
 from em import launch
 from em.counterparts import PAGE, counterparts
+from em.demo.cast import SERVICES
 from em.demo.elsewhere import attached, write_rules
 from em.demo.outcome import Outcome, reasons, summary
 from em.demo.page import page
@@ -33,7 +34,7 @@ def run(home: Home, *, port_base: int | None, environ: Mapping[str, str], attach
     began = time.monotonic()
     urls, environment = attached(environ) if attach else _start(home, port_base=port_base, environ=environ)
     story = tell(SEED, datetime.now(UTC), github_api_url=urls["github-sandbox"])
-    SCREEN.line(f"a story of 60 days, {len(story.repositories)} services, {len(story.deliveries)} deliveries")
+    SCREEN.line(f"a story of 60 days, {len(SERVICES)} services, {len(story.deliveries)} deliveries")
     outcome = asyncio.run(
         Performance(story, urls=urls, environment=environment, progress=SCREEN.line).play(began=began)
     )

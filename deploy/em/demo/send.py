@@ -12,6 +12,9 @@ import msgspec
 
 from em.demo.facts import Delivery
 from em.sandbox import sender
+from em.sandbox.signing import sign
+from ingest.schemes import Token
+from ingest.sources import argocd, heroku
 
 TRIES_MAX = 8
 RETRY_AFTER_DEFAULT_S = 0.5
@@ -19,6 +22,8 @@ RETRY_AFTER_MAX_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
 TRY_AGAIN = (429, 503)
 HTTP_ERROR = "no answer"
+# Of reports only those of a CI's runs are signed: a script of one's own has a token.
+SCHEMES = {"argocd": argocd.SOURCE.scheme, "heroku": heroku.SOURCE.scheme, "report": Token()}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -162,6 +167,8 @@ def signed(delivery: Delivery, secret: str) -> dict[str, str]:
         case "slack":
             content_type = delivery.headers["Content-Type"]
             proof = sender.slack_request(secret, delivery.body, content_type=content_type)
+        case "argocd" | "heroku" | "report":
+            proof = sign(SCHEMES[delivery.source], delivery.body, secret)
         case _:
             assert_never(delivery.source)
     return proof | delivery.headers

@@ -1,19 +1,22 @@
-"""The demo's story: sixty days of two teams, told as the deliveries three platforms would have sent."""
+"""The demo's story: sixty days of two teams, told as the deliveries of their platforms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from em.demo.beats import play
-from em.demo.cast import SERVICES, catalog, policy
+from em.demo.cast import OTHERS, SERVICES, catalog, policy
 from em.demo.chance import Chance
-from em.demo.facts import Delivery, Gate, Repository
-from em.demo.finale import LIVE_SPAN, play_live
+from em.demo.facts import AskingRun, Delivery, Gate, Repository
+from em.demo.finale import LIVE_SPAN, ask_live, play_live
 from em.demo.plot import DAY, HOUR, MINUTE, Plot
 from em.demo.telling import Teller
 
 __all__ = ["Delivery", "Gate", "Story", "catalog", "policy", "shuffled", "tell"]
 
 DAYS = 60
+# Who sleeps for sixty days was deployed before the window, or nobody would see the gap.
+SLEEPER_LEAD = 10 * DAY
 GITHUB_API_URL = "https://api.github.example.com"
 
 SHUFFLE_WINDOW = 40
@@ -31,6 +34,7 @@ class Story:
     live_since: datetime
     repositories: tuple[Repository, ...]
     gates: tuple[Gate, ...]
+    runs: tuple[AskingRun, ...]
     deliveries: tuple[Delivery, ...]
 
     @property
@@ -50,9 +54,11 @@ def tell(seed: int, now: datetime, *, github_api_url: str = GITHUB_API_URL) -> S
     end = now.astimezone(UTC).replace(microsecond=0)
     start = end - DAYS * DAY
     live_since = end - LIVE_SPAN
-    plots = [_repository(seed, n, start, end) for n in range(len(SERVICES))]
+    plots: list[Plot] = []
+    for index in range(len(SERVICES)):
+        plots.append(_repository(seed, index, start, end, plots))
     gates = play_live(plots, now=end)
-    repositories = tuple(plot.repository for plot in plots)
+    repositories = tuple(each.repository for plot in plots for each in (plot, plot.other) if each)
     teller = Teller(Chance(f"{seed}:telling"), api_url=github_api_url.rstrip("/"))
     deliveries = teller.tell(repositories, start=start, end=end, live_since=live_since)
     return Story(
@@ -62,6 +68,7 @@ def tell(seed: int, now: datetime, *, github_api_url: str = GITHUB_API_URL) -> S
         live_since=live_since,
         repositories=repositories,
         gates=tuple(gates),
+        runs=tuple(ask_live(plots)),
         deliveries=deliveries,
     )
 
@@ -79,13 +86,30 @@ def _displaced(deliveries: tuple[Delivery, ...], chance: Chance, window: int) ->
     return [delivery for _, delivery in sorted(places, key=lambda place: place[0])]
 
 
-def _repository(seed: int, index: int, start: datetime, end: datetime) -> Plot:
+def _repository(seed: int, index: int, start: datetime, end: datetime, told: Sequence[Plot]) -> Plot:
     service = SERVICES[index]
     chance = Chance(f"{seed}:{service.name}")
-    plot = Plot(service, chance=chance, born_at=start + (3 + 2 * index) * HOUR)
+    early = SLEEPER_LEAD if service.sleeps_days else timedelta()
+    born_at = start - early + (3 + 2 * index) * HOUR
+    other = OTHERS.get(service.name)
+    plot = Plot(
+        service,
+        chance=chance,
+        born_at=born_at,
+        other=Plot(other, chance=Chance(f"{seed}:{other.repository}"), born_at=born_at) if other else None,
+        neighbour=next((plot for plot in told if plot.service.full_name == service.full_name), None),
+    )
     play(plot, until=end - 2 * HOUR)
-    _live_between(plot, chance, end)
+    if service.busy:
+        _live_between(plot, chance, end)
+    _show_draft(plot)
     return plot
+
+
+def _show_draft(plot: Plot) -> None:
+    drafts = [change for change in plot.repository.changes if change.ready_at and change.merge_sha]
+    for change in drafts[:1]:
+        plot.show("a draft", change)
 
 
 def _live_between(plot: Plot, chance: Chance, end: datetime) -> None:

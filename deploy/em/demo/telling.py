@@ -1,7 +1,9 @@
 """Turns the facts of the story into the deliveries the platforms would have sent about them."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import TypeVar
@@ -23,13 +25,24 @@ from em.demo.facts import (
     Source,
     Ticket,
 )
-from em.demo.payloads import pagerduty, slack
+from em.demo.payloads import argocd, heroku, pagerduty, report, slack
 from em.demo.payloads.github import GitHub, Json, iso, stable_id
 from em.demo.plot import HOUR, MINUTE, SECOND
+from shared.contracts.ids import body_delivery_id
 
 FIRST_DEPLOYMENT_ID = 2_114_380_021
+FIRST_RELEASE = 31  # versions before that are older than the story
 FIRST_RUN_ID = 11_820_554_103
-HOOK_IDS = {"checkout": 471_120_338, "ledger": 471_120_902, "search": 471_133_764}
+HOOK_IDS = {
+    "checkout": 471_120_338,
+    "ledger": 471_120_902,
+    "search-api": 471_133_764,
+    "storefront": 471_140_015,
+    "mailer": 471_151_230,
+    "back-office": 471_160_871,
+    "kiosk": 471_166_402,
+    "kiosk-ui": 471_166_433,
+}
 MENTIONS_OLD, MENTIONS_LIVE = 14, 6
 ULID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -78,7 +91,7 @@ class Teller:
             "User-Agent": "GitHub-Hookshot/7c41a2e",
             "X-GitHub-Delivery": delivery_id,
             "X-GitHub-Event": event,
-            "X-GitHub-Hook-ID": str(HOOK_IDS[hub.service.name]),
+            "X-GitHub-Hook-ID": str(HOOK_IDS[hub.service.repository]),
             "X-GitHub-Hook-Installation-Target-ID": str(hub.service.repository_id),
             "X-GitHub-Hook-Installation-Target-Type": "repository",
         }
@@ -96,7 +109,19 @@ class Teller:
         for change in repository.changes:
             yield from self._change(hub, change)
         for deployment in repository.deployments:
-            yield from self._deployment(hub, deployment)
+            match deployment.reporter:
+                case "github":
+                    yield from self._deployment(hub, deployment)
+                case "argocd" if deployment.told_by:
+                    yield self._argocd(argocd.same(deployment), deployment.ended_at)
+                case "argocd":
+                    yield from self._synced(deployment)
+                case "report":
+                    yield from self._reported(deployment)
+                case "heroku":
+                    yield from self._released(deployment)
+            if deployment.told_twice:
+                yield self._argocd(argocd.same(deployment), deployment.ended_at + 40 * SECOND)
         by_branch = {change.branch: change for change in repository.changes}
         for build in repository.builds:
             yield from self._build(hub, build, by_branch.get(build.branch))
@@ -116,7 +141,7 @@ class Teller:
             "after": push.after,
             "created": push.before == NO_SHA,
             "deleted": False,
-            "forced": False,
+            "forced": push.forced,
             "base_ref": "refs/heads/main" if is_tag else None,
             "compare": f"{hub.html}/compare/{push.before[:12]}...{push.after[:12]}",
             "commits": [] if is_tag else commits,
@@ -213,6 +238,31 @@ class Teller:
             expect: Expectation = "ignored" if state == "inactive" else "events"
             yield self._github(hub, "deployment_status", body, at, creator, expect)
 
+    def _synced(self, deployment: Deployment) -> Iterator[Delivery]:
+        for sync in deployment.syncs:
+            yield self._argocd(argocd.synced(deployment, sync, done=False), sync.started_at)
+            yield self._argocd(argocd.synced(deployment, sync, done=True), sync.finished_at)
+
+    def _argocd(self, body: Json, at: datetime) -> Delivery:
+        """Argo CD numbers nothing: its deliveries are known by their bytes."""
+        told = _delivery("argocd", "sync", "", argocd.HEADERS, body, at, "events")
+        return replace(told, delivery_id=body_delivery_id("argocd", told.body))
+
+    def _released(self, deployment: Deployment) -> Iterator[Delivery]:
+        for at, status in ((deployment.created_at, "pending"), (deployment.ended_at, "succeeded")):
+            delivery_id = self._uuid()
+            body = heroku.release(deployment, status, at, delivery_id)
+            yield _delivery("heroku", "release", delivery_id, heroku.HEADERS, body, at, "events")
+
+    def _reported(self, deployment: Deployment) -> Iterator[Delivery]:
+        yield self._report("deployment", report.started(deployment), deployment.statuses[0][0])
+        yield self._report("deployment", report.finished(deployment), deployment.ended_at)
+
+    def _report(self, event: str, body: Json, at: datetime) -> Delivery:
+        """A script numbers nothing either."""
+        told = _delivery("report", event, "", report.HEADERS, body, at, "events")
+        return replace(told, delivery_id=body_delivery_id("report", told.body))
+
     def _gate(self, hub: GitHub, deployment: Deployment, at: datetime) -> Json:
         run = f"{hub.repository_url}/actions/runs/{deployment.run_id}"
         return {
@@ -285,6 +335,10 @@ class Teller:
 
     def _incidents(self, repository: Repository) -> Iterator[Delivery]:
         for incident in repository.incidents:
+            if incident.named:
+                for body, at in report.incident(incident):
+                    yield self._report("incident", body, at)
+                continue
             for step in incident.steps:
                 event_id = "01" + self._chance.token(24, ULID_ALPHABET)
                 body = pagerduty.incident_event(incident, step, event_id)
@@ -303,7 +357,8 @@ class Teller:
     ) -> Iterator[Delivery]:
         """Every hook says hello when it is set up, and once more when somebody tests it."""
         for at in (start + HOUR, live_since + 2 * MINUTE):
-            for repository, zen in zip(repositories, words.ZEN, strict=True):
+            hooked = {each.service.full_name: each for each in repositories}
+            for repository, zen in zip(hooked.values(), words.ZEN, strict=True):
                 hub = GitHub(repository, self._api_url, repository.born_at)
                 owner = repository.service.team.members[0]
                 yield self._github(hub, "ping", self._ping(hub, zen, at), at, owner, "ignored")
@@ -312,7 +367,7 @@ class Teller:
             yield _delivery("slack", "url_verification", self._uuid(), slack.HEADERS, body, at, "handshake")
 
     def _ping(self, hub: GitHub, zen: str, at: datetime) -> Json:
-        number = HOOK_IDS[hub.service.name]
+        number = HOOK_IDS[hub.service.repository]
         url = f"{hub.repository_url}/hooks/{number}"
         hook = {
             "type": "Repository",
@@ -392,10 +447,13 @@ def _delivery(
 
 def _give_numbers(repositories: Sequence[Repository]) -> None:
     """Numbers grow with time: per repository for changes and tickets, across all for deployments and runs."""
+    opened: dict[str, list[Change | Ticket]] = defaultdict(list)
     for repository in repositories:
-        opened: list[Change | Ticket] = [*repository.changes, *repository.tickets]
-        for number, thing in enumerate(sorted(opened, key=lambda t: t.opened_at), start=1):
+        opened[repository.service.full_name] += [*repository.changes, *repository.tickets]
+    for things in opened.values():
+        for number, thing in enumerate(sorted(things, key=lambda t: t.opened_at), start=1):
             thing.number = number
+    for repository in repositories:
         for change in repository.changes:
             before = [push.after for push in repository.main if push.at <= change.opened_at]
             change.base_sha = before[-1] if before else repository.main[0].after
@@ -411,6 +469,10 @@ def _number_deployments(repositories: Sequence[Repository]) -> None:
     for n, deployment in enumerate(deployments):
         deployment.id = FIRST_DEPLOYMENT_ID + 7 * n
         deployment.run_id = FIRST_RUN_ID + 211 * n
+    for repository in repositories:
+        if repository.service.platform == "heroku":
+            for version, release in enumerate(repository.deployments, start=FIRST_RELEASE):
+                release.id = version
 
 
 def _number_builds(repositories: Sequence[Repository]) -> None:

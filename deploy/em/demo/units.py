@@ -15,7 +15,7 @@ EXPLAINED = {
     "deployment_frequency": "production deployments per day",
     "change_fail_rate": "deployments that had to be mended",
     "failed_deployment_recovery_time": "median, failed deployment to recovery",
-    "deployment_rework_rate": "rollbacks and hotfixes among deployments",
+    "deployment_rework_rate": "rollbacks, reverts and hotfixes among deployments",
 }
 COUNTED = {
     "change_lead_time": "changes",

@@ -79,7 +79,16 @@ CHATTER = (
     "I can take the pager tonight",
     "numbers for the weekly are in the sheet",
 )
-ZEN = ("Say it once, plainly.", "Small steps arrive first.", "A calm line is a fast line.")
+ZEN = (
+    "Say it once, plainly.",
+    "Small steps arrive first.",
+    "A calm line is a fast line.",
+    "Two regions, one release.",
+    "What sleeps may still be woken.",
+    "One roof, two households.",
+    "A script that reports is a platform.",
+    "Show, then tell.",
+)
 
 
 def branch_name(prefix: str, number: int, title: str) -> str:

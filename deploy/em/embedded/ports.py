@@ -16,9 +16,11 @@ POSTGRES = "postgres"
 SLACK_SANDBOX = "slack-sandbox"
 SANDBOX_CONTROL = "sandbox-control"
 GITHUB_SANDBOX = "github-sandbox"
+GITLAB_SANDBOX = "gitlab-sandbox"
+CI_SANDBOX = "ci-sandbox"
 
 SERVICE_NAMES = tuple(service.folder for service in SERVICES)
-SANDBOX_NAMES = (SLACK_SANDBOX, SANDBOX_CONTROL, GITHUB_SANDBOX)
+SANDBOX_NAMES = (SLACK_SANDBOX, SANDBOX_CONTROL, GITHUB_SANDBOX, GITLAB_SANDBOX, CI_SANDBOX)
 
 # With --port-base: base + offset.
 OFFSETS = {name: offset for offset, name in enumerate(SERVICE_NAMES)} | {
@@ -28,6 +30,8 @@ OFFSETS = {name: offset for offset, name in enumerate(SERVICE_NAMES)} | {
     SLACK_SANDBOX: 20,
     SANDBOX_CONTROL: 21,
     GITHUB_SANDBOX: 22,
+    GITLAB_SANDBOX: 23,
+    CI_SANDBOX: 24,
 }
 # Without: the services' own; the rest beside the usual ports, where a NATS or PostgreSQL may already be.
 DEFAULTS = {service.folder: service.port for service in SERVICES} | {
@@ -37,6 +41,8 @@ DEFAULTS = {service.folder: service.port for service in SERVICES} | {
     SLACK_SANDBOX: 8020,
     SANDBOX_CONTROL: 8021,
     GITHUB_SANDBOX: 8022,
+    GITLAB_SANDBOX: 8023,
+    CI_SANDBOX: 8024,
 }
 VARIABLES = {service.folder: f"{service.variable}_PORT" for service in SERVICES}
 

@@ -26,6 +26,8 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
     archived_at: datetime
     events: int
+    name: str
+    sent: str
     content_type: str
     body: bytes | None
 
@@ -37,6 +39,8 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
             sha256=self.sha256,
             received_at=self.received_at,
             content_type=self.content_type,
+            name=self.name,
+            sent=self.sent,
             origin=origin,
             body=body,
         )
@@ -80,6 +84,7 @@ async def pages(tx: Connection, wanted: Wanted, *, after: int = 0) -> AsyncItera
         rows = await tx.fetch(
             f"""
             SELECT id, source, delivery, sha256, event, origin, stream_sequence, delivery.received_at, archived_at,
+                   name, sent,
                    events, content_type, body
             FROM delivery JOIN body ON body.delivery_id = delivery.id AND body.received_at = delivery.received_at
             WHERE {_WHERE} AND id > $7 ORDER BY id LIMIT $8

@@ -26,10 +26,11 @@ class RawGap(msgspec.Struct, frozen=True, kw_only=True):
     row: waiting.Row | None
 
 
-async def raw_gaps(bus: Bus, tx: Connection, *, progress: Progress) -> AsyncIterator[RawGap]:
-    """Of what normalizer has acknowledged; `progress` gets the place that was looked at last."""
+async def raw_gaps(bus: Bus, tx: Connection, *, places: int | None, progress: Progress) -> AsyncIterator[RawGap]:
+    """Of the last `places` that normalizer has acknowledged, or all; `progress` gets the one looked at last."""
     span = await browse.acknowledged(bus, NORMALIZER_RAW)
-    for first in range(span.first, span.last + 1, PAGE):
+    begin = max(span.first, span.last - places + 1) if places else span.first
+    for first in range(begin, span.last + 1, PAGE):
         last = min(first + PAGE - 1, span.last)
         for sequence in await missing_sequences(tx, first=first, last=last, since=span.made_at):
             yield RawGap(sequence=sequence, row=await _raw_row(bus, sequence))

@@ -12,6 +12,7 @@ SECTION_FIELD_CHARS_MAX = 2_000
 BUTTON_CHARS_MAX = {"value": 2_000, "url": 3_000, "action_id": 255}
 SELECTS = ("static_select", "multi_static_select", "radio_buttons", "checkboxes", "overflow")
 KNOWN_ELEMENTS = (*SELECTS, "button", "users_select", "conversations_select", "channels_select", "datepicker")
+INPUT_ELEMENTS = (*SELECTS, "plain_text_input", "users_select", "datepicker")
 KNOWN_BLOCKS = (
     "section",
     "header",
@@ -35,6 +36,19 @@ def violations(blocks: Any) -> list[str]:
         return [_error(f"no more than {BLOCKS_MAX} items allowed", "/blocks")]
     found = [error for i, block in enumerate(blocks) for error in _of_block(block, f"/blocks/{i}")]
     return found + list(_repeated(blocks, "block_id", "/blocks"))
+
+
+def view_violations(view: Any) -> list[str]:
+    """As `violations`, of a modal."""
+    if not isinstance(view, dict) or view.get("type") != "modal":
+        return [_error("must be a modal", "/view/type")]
+    titles = [name for name in ("title", "submit", "close") if name == "title" or name in view]
+    found = [error for name in titles for error in _of_text(view.get(name), f"/view/{name}", 24, kinds=("plain_text",))]
+    found += [*_too_long(view, "callback_id", 255, "/view"), *_too_long(view, "private_metadata", 3_000, "/view")]
+    blocks = view.get("blocks")
+    if isinstance(blocks, list) and any(b.get("type") == "input" for b in blocks) and "submit" not in view:
+        found.append(_error("`submit` is required where there are inputs", "/view"))
+    return found + violations(blocks)
 
 
 def characters(node: Any) -> int:
@@ -65,6 +79,19 @@ def _of_block(block: Any, at: str) -> Iterator[str]:
             yield from _of_image(block, at)
         case "markdown":
             yield from _of_markdown(block, at)
+        case "input":
+            yield from _of_input(block, at)
+
+
+def _of_input(block: Node, at: str) -> Iterator[str]:
+    yield from _of_text(block.get("label"), f"{at}/label", 2_000, kinds=("plain_text",))
+    element = block.get("element")
+    if not isinstance(element, dict) or element.get("type") not in INPUT_ELEMENTS:
+        yield _error("unsupported type", f"{at}/element/type")
+        return
+    yield from _too_long(element, "action_id", 255, f"{at}/element")
+    if not 0 <= element.get("min_length", 0) <= element.get("max_length", 3_000) <= 3_000:
+        yield _error("must be at most 3000", f"{at}/element/max_length")
 
 
 def _of_section(block: Node, at: str) -> Iterator[str]:

@@ -6,15 +6,18 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from em.sandbox.blocked import GitlabSettings
+from em.sandbox.ci import Ci
 from em.sandbox.exchange import Exchange
 from em.sandbox.faults import Rule, Service
-from em.sandbox.gates import GithubSettings
+from em.sandbox.gates import GithubSettings, Review, Run
 from em.sandbox.github import Github
+from em.sandbox.gitlab import Gitlab
 from em.sandbox.slack import Slack
 from em.sandbox.workspace import Channel, Message, SlackSettings, User
 
 Document = TypeVar("Document")
-Setting = TypeVar("Setting", SlackSettings, GithubSettings)
+Setting = TypeVar("Setting", SlackSettings, GithubSettings, GitlabSettings)
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -26,18 +29,76 @@ class NewChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewRun(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`triggering_actor` and `creator` null: the actor. `deployment_id` is of its only environment; it began `age_s`
+    ago."""
+
     repository: str
     run_id: int
     environments: list[str] = []
+    sha: str = ""
+    actor: str = "ana-k"
+    triggering_actor: str | None = None
+    creator: str | None = None
+    deployment_id: int | None = None
+    age_s: float = 0.0
+    ours: bool = True
+
+    def __post_init__(self) -> None:
+        if self.deployment_id is not None and len(self.environments) != 1:
+            raise ValueError("a deployment_id belongs to one environment")
+
+
+class RunEnd(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`conclusion` null: it is run again."""
+
+    repository: str
+    run_id: int
+    conclusion: str | None = None
+
+
+class NewGateReview(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    repository: str
+    run_id: int
+    environment: str
+    review: Review
+
+
+class NewThread(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An issue, or a pull request."""
+
+    repository: str
+    title: str = "A change"
+    author: str = "ana-k"
+    pull: bool = True
+
+
+class NewReview(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whoever reviews is not among those who are asked any more."""
+
+    repository: str
+    number: int
+    reviewer: str
+
+
+class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    project: str
+    deployment_id: int
+    environment: str
+    sha: str
+    ref: str = "main"
+    username: str = "ana"
+    required: int = 1
 
 
 class Control:
     """Every path is in `application`; a body that does not fit its type is answered 400 with the reason."""
 
-    def __init__(self, exchange: Exchange, slack: Slack, github: Github) -> None:
+    def __init__(self, exchange: Exchange, slack: Slack, github: Github, gitlab: Gitlab, ci: Ci) -> None:
         self._exchange = exchange
         self._slack = slack
         self._github = github
+        self._gitlab = gitlab
+        self._ci = ci
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[_explain])
@@ -51,14 +112,28 @@ class Control:
         add("POST", "/slack/channels", self._add_channel)
         add("POST", "/slack/users", self._add_user)
         add("GET", "/slack/messages", self._messages)
+        add("GET", "/slack/views", self._views)
         add("GET", "/slack/ledger", self._ledger_of("slack"))
         add("GET", "/slack/counts", self._slack_counts)
         add("POST", "/github/settings", self._set_github)
         add("POST", "/github/runs", self._add_run)
         add("GET", "/github/runs", self._runs)
+        add("POST", "/github/ends", self._end_run)
+        add("POST", "/github/gate-reviews", self._review_gate)
+        add("POST", "/github/threads", self._add_thread)
+        add("GET", "/github/threads", self._threads)
+        add("POST", "/github/reviews", self._add_review)
         add("GET", "/github/decisions", self._decisions)
+        add("POST", "/ci/runs", self._add_ci_run)
+        add("GET", "/ci/callbacks", self._callbacks)
         add("GET", "/github/ledger", self._ledger_of("github"))
         add("GET", "/github/counts", self._github_counts)
+        add("POST", "/gitlab/settings", self._set_gitlab)
+        add("POST", "/gitlab/deployments", self._add_deployment)
+        add("GET", "/gitlab/deployments", self._deployments)
+        add("GET", "/gitlab/decisions", self._votes)
+        add("GET", "/gitlab/ledger", self._ledger_of("gitlab"))
+        add("GET", "/gitlab/counts", self._gitlab_counts)
         return app
 
     async def _live(self, request: web.Request) -> web.Response:
@@ -69,6 +144,8 @@ class Control:
         self._exchange.reset()
         self._slack.reset()
         self._github.reset()
+        self._ci.reset()
+        self._gitlab.reset()
         return web.Response(status=204)
 
     async def _faults(self, request: web.Request) -> web.Response:
@@ -105,6 +182,10 @@ class Control:
         chosen = [c for c in self._slack.workspace.channels.values() if names is None or c.id in names]
         return _json([_line(message, channel) for channel in chosen for message in _transcript(channel)])
 
+    async def _views(self, request: web.Request) -> web.Response:
+        """The modals that were opened, oldest first."""
+        return _json(self._slack.workspace.views)
+
     def _ledger_of(self, service: Service) -> Handler:
         async def ledger(request: web.Request) -> web.Response:
             return _json(self._exchange.ledger.of(service))
@@ -121,7 +202,56 @@ class Control:
 
     async def _add_run(self, request: web.Request) -> web.Response:
         new = await _body(request, NewRun)
-        return _json(self._github.gates.add_run(new.repository, new.run_id, new.environments))
+        gates = self._github.gates
+        run = Run(
+            repository=new.repository,
+            run_id=new.run_id,
+            created_at=gates.ago(new.age_s),
+            sha=new.sha,
+            actor=new.actor,
+            triggering_actor=new.triggering_actor or new.actor,
+            creator=new.creator or new.actor,
+        )
+        for environment in new.environments:
+            run.gate(environment, ours=new.ours, deployment_id=new.deployment_id)
+        return _json(gates.add_run(run))
+
+    async def _end_run(self, request: web.Request) -> web.Response:
+        end = await _body(request, RunEnd)
+        run = self._known_run(end.repository, end.run_id)
+        run.conclusion = end.conclusion
+        if end.conclusion is None:
+            self._github.gates.run_again(run)
+        return _json(run)
+
+    async def _review_gate(self, request: web.Request) -> web.Response:
+        new = await _body(request, NewGateReview)
+        gate = self._known_run(new.repository, new.run_id).gate(new.environment)
+        gate.review = new.review
+        return _json(gate)
+
+    def _known_run(self, repository: str, run_id: int) -> Run:
+        run = self._github.gates.run(repository, run_id)
+        if run is None:
+            raise ValueError(f"no run {run_id} of {repository}")
+        return run
+
+    async def _add_thread(self, request: web.Request) -> web.Response:
+        new = await _body(request, NewThread)
+        threads = self._github.threads
+        return _json(threads.add(new.repository, title=new.title, author=new.author, pull=new.pull))
+
+    async def _threads(self, request: web.Request) -> web.Response:
+        return _json(self._github.threads.all())
+
+    async def _add_review(self, request: web.Request) -> web.Response:
+        new = await _body(request, NewReview)
+        thread = self._github.threads.thread(new.repository, new.number)
+        if thread is None:
+            raise ValueError("there is no such pull request")
+        thread.reviewed_by.append(new.reviewer)
+        thread.reviewers = [login for login in thread.reviewers if login != new.reviewer]
+        return _json(thread)
 
     async def _runs(self, request: web.Request) -> web.Response:
         return _json(list(self._github.gates.runs.values()))
@@ -129,8 +259,36 @@ class Control:
     async def _decisions(self, request: web.Request) -> web.Response:
         return _json(self._github.gates.decisions())
 
+    async def _add_ci_run(self, request: web.Request) -> web.Response:
+        return _json(self._ci.add_run(await _body(request, dict[str, Any])))
+
+    async def _callbacks(self, request: web.Request) -> web.Response:
+        return _json(self._ci.callbacks)
+
     async def _github_counts(self, request: web.Request) -> web.Response:
         return _json(self._github.gates.counts())
+
+    async def _set_gitlab(self, request: web.Request) -> web.Response:
+        blocked = self._gitlab.blocked
+        blocked.settings = await _changed(request, blocked.settings, GitlabSettings)
+        return _json(blocked.settings)
+
+    async def _add_deployment(self, request: web.Request) -> web.Response:
+        new = await _body(request, NewDeployment)
+        added = self._gitlab.blocked.add(
+            new.project, new.deployment_id, new.environment, sha=new.sha, ref=new.ref, required=new.required
+        )
+        added.username = new.username
+        return _json(added)
+
+    async def _deployments(self, request: web.Request) -> web.Response:
+        return _json(list(self._gitlab.blocked.deployments.values()))
+
+    async def _votes(self, request: web.Request) -> web.Response:
+        return _json(self._gitlab.blocked.votes())
+
+    async def _gitlab_counts(self, request: web.Request) -> web.Response:
+        return _json(self._gitlab.blocked.counts())
 
 
 @web.middleware

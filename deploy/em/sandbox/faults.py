@@ -7,14 +7,14 @@ from typing import Literal
 
 import msgspec
 
-Service = Literal["slack", "github"]
+Service = Literal["slack", "github", "gitlab"]
 Kind = Literal["rate_limited", "server_error", "timeout", "drop_before", "drop_after", "late"]
 
 
 class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One fault; without nth, every and probability it bites each matching request.
 
-    `method` is a glob: a Slack method ("chat.*") or a GitHub verb and path ("POST /repos/*/approvals").
+    `method` is a glob: a Slack method ("chat.*") or a verb and path ("POST /repos/*/approvals").
     `retry_after` goes out as it is (garbage allowed); null sends no header. `status` may be 200: an HTML 200.
     """
 

@@ -13,15 +13,23 @@ from em.sandbox.app_jwt import check_key
 REPORTS_MAX = 10
 COMMENT_CHARS_MAX = 1_024
 TOKEN_LIFETIME_S = 3_600
+UNSEEN_S = 86_400  # how long a run has been there before anybody asked for it
 State = Literal["approved", "rejected"]
 # What the App is granted: see "Permissions required for GitHub Apps".
-GRANTED = {"actions": "read", "deployments": "write", "metadata": "read"}
+GRANTED = {
+    "actions": "read",
+    "deployments": "write",
+    "issues": "write",
+    "pull_requests": "write",
+    "metadata": "read",
+}
 
 
 class GithubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`installations` null: every installation id sees every repository.
 
-    `second_decision_status` answers a decision on a decided gate: GitHub documents only 204.
+    `second_decision_status` answers a decision on a decided gate: GitHub documents only 204. `calls_left`: what every
+    answer says of the rate limit, until an hour from now.
     """
 
     app_id: str | None = None
@@ -30,6 +38,7 @@ class GithubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     auto_runs: bool = False
     installations: dict[str, list[str]] | None = None
     second_decision_status: int = 204
+    calls_left: int | None = None
 
     def __post_init__(self) -> None:
         if self.public_key is not None:
@@ -49,23 +58,59 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     effective: bool
 
 
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody answered at the platform itself."""
+
+    login: str
+    state: State
+    comment: str = ""
+
+
 class Gate(msgspec.Struct, kw_only=True):
+    """`ours`: a rule of the App guards that environment. A `review` answers it without the App."""
+
     environment: str
     id: int
+    deployment_id: int
+    ours: bool = True
     reports: list[str] = []
     decisions: list[Decision] = []
+    review: Review | None = None
+
+    @property
+    def waits(self) -> bool:
+        return not self.decisions and self.review is None
 
 
 class Run(msgspec.Struct, kw_only=True):
+    """`created_at` is when its current attempt began; `past`: gates of earlier ones. `creator` made its deployments."""
+
     repository: str
     run_id: int
     created_at: str
+    sha: str = ""
+    ref: str = "main"
+    actor: str = "ana-k"
+    triggering_actor: str = "ana-k"
+    creator: str = "ana-k"
+    attempt: int = 1
+    conclusion: str | None = None
     gates: dict[str, Gate] = {}
+    past: list[Gate] = []
 
-    def gate(self, environment: str) -> Gate:
+    @property
+    def status(self) -> str:
+        if self.conclusion:
+            return "completed"
+        answered = self.gates and not any(gate.waits for gate in self.gates.values())
+        return "in_progress" if answered else "waiting"
+
+    def gate(self, environment: str, *, ours: bool = True, deployment_id: int | None = None) -> Gate:
         """The gate of that environment, which is opened when the run has none yet."""
         if environment not in self.gates:
-            self.gates[environment] = Gate(environment=environment, id=self.run_id * 10 + len(self.gates) + 1)
+            number = self.run_id * 10 + len(self.gates) + 1
+            deployment_id = number * 100 + self.attempt if deployment_id is None else deployment_id
+            self.gates[environment] = Gate(environment=environment, id=number, deployment_id=deployment_id, ours=ours)
         return self.gates[environment]
 
 
@@ -82,24 +127,38 @@ class Gates:
         self.tokens: dict[str, Token] = {}
         self.runs: dict[tuple[str, int], Run] = {}
 
-    def add_run(self, repository: str, run_id: int, environments: list[str]) -> Run:
-        run = Run(repository=repository, run_id=run_id, created_at=instant(self.clock()))
-        for environment in environments:
-            run.gate(environment)
-        self.runs[repository.lower(), run_id] = run
+    def add_run(self, run: Run) -> Run:
+        self.runs[run.repository.lower(), run.run_id] = run
         return run
 
     def run(self, repository: str, run_id: int) -> Run | None:
         known = self.runs.get((repository.lower(), run_id))
         if known is None and self.settings.auto_runs:
-            return self.add_run(repository, run_id, [])
+            known = self.add_run(Run(repository=repository, run_id=run_id, created_at=self.ago(UNSEEN_S)))
         return known
+
+    def ago(self, seconds: float) -> str:
+        return instant(self.clock() - seconds)
+
+    def run_again(self, run: Run) -> None:
+        """Another attempt, with deployments of its own."""
+        environments = list(run.gates)
+        run.past.extend(run.gates.values())
+        run.attempt, run.conclusion, run.created_at, run.gates = run.attempt + 1, None, instant(self.clock()), {}
+        for environment in environments:
+            run.gate(environment)
 
     def issue_token(self, installation: str, permissions: dict[str, str]) -> tuple[str, Token]:
         value = "ghs_" + secrets.token_hex(18)
         token = Token(installation=installation, expires_at=self.clock() + TOKEN_LIFETIME_S, permissions=permissions)
         self.tokens[value] = token
         return value, token
+
+    def installation_of(self, repository: str) -> str | None:
+        """Where every installation sees everything, any number will do."""
+        if self.settings.installations is None:
+            return "1"
+        return next((name for name in self.settings.installations if self.sees(name, repository)), None)
 
     def sees(self, installation: str, repository: str) -> bool:
         granted = self.settings.installations

@@ -19,39 +19,29 @@ from em.sandbox.gates import (
     Token,
     instant,
 )
+from em.sandbox.github_runs import GithubRuns
+from em.sandbox.github_threads import GithubThreads
+from em.sandbox.refusals import Body, Call, GithubRefusal, invalid, refused
+from em.sandbox.threads import Threads
 
-DOCS = "https://docs.github.com/rest"
+RULE = "DeploymentProtectionRule"
+REPOSITORY = "/repos/{owner}/{repo}"
 RUN = "/repos/{owner}/{repo}/actions/runs/{run_id:[0-9]+}"
 FORBIDDEN = "Resource not accessible by integration"
 TOO_MANY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 
-Body = dict[str, Any]
-
-
-class GithubRefusal(Exception):
-    def __init__(self, status: int, message: str, errors: list[dict[str, str]] | None = None) -> None:
-        super().__init__(message)
-        self.reply = _refused(status, message, errors)
-
-
-class Call(msgspec.Struct, frozen=True):
-    """What a route needs of a request, read before it takes effect."""
-
-    path: dict[str, str]
-    authorization: str
-    body: Body
-
 
 class Github:
-    """`gates` is all it remembers."""
+    """`gates` and `threads` are all it remembers."""
 
     def __init__(self, exchange: Exchange, settings: GithubSettings) -> None:
         self._exchange = exchange
         self._settings = settings
-        self.gates = Gates(settings)
+        self.reset()
 
     def reset(self) -> None:
         self.gates = Gates(self._settings)
+        self.threads = Threads(self.gates.clock)
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -60,6 +50,9 @@ class Github:
         router.add_post(f"{RUN}/deployment_protection_rule", self._route(self._review))
         router.add_get(f"{RUN}/approvals", self._route(self._approvals))
         router.add_get(f"{RUN}/pending_deployments", self._route(self._pending))
+        router.add_get(f"{REPOSITORY}/installation", self._route(self._installation))
+        for verb, path, perform in (*GithubThreads(self).routes, *GithubRuns(self).routes):
+            router.add_route(verb, path, self._route(perform))
         router.add_route("*", "/{path:.*}", self._route(self._unknown))
         return app
 
@@ -72,28 +65,33 @@ class Github:
 
             def act() -> Reply:
                 try:
-                    return perform(_call(request, raw))
+                    return self._limited(perform(_call(request, raw)))
                 except GithubRefusal as refusal:
                     entry.error = str(refusal)
                     return refusal.reply
 
-            return await self._exchange.answer(request, entry, bite, act, _refused(429, TOO_MANY))
+            return await self._exchange.answer(request, entry, bite, act, refused(429, TOO_MANY))
 
         return handle
 
+    def _limited(self, reply: Reply) -> Reply:
+        left = self.gates.settings.calls_left
+        if left is None:
+            return reply
+        reset_at = int(self.gates.clock()) + 3_600
+        headers = {"X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": str(reset_at)}
+        return msgspec.structs.replace(reply, headers=reply.headers | headers)
+
+    def _installation(self, call: Call) -> Reply:
+        self.prove_app(call)
+        found = self.gates.installation_of(call.repository)
+        if found is None:
+            raise GithubRefusal(404, "Not Found")
+        return Reply(body={"id": int(found), "app_slug": self.gates.settings.app_slug})
+
     def _issue_token(self, call: Call) -> Reply:
+        self.prove_app(call)
         settings, installation = self.gates.settings, call.path["installation"]
-        if settings.app_id is None or settings.public_key is None:
-            raise GithubRefusal(404, "Integration not found")
-        try:
-            verify(
-                call.authorization,
-                public_key_pem=settings.public_key,
-                app_id=settings.app_id,
-                now=self.gates.clock(),
-            )
-        except JwtRefused as refused:
-            raise GithubRefusal(401, str(refused)) from refused
         if settings.installations is not None and installation not in settings.installations:
             raise GithubRefusal(404, "Not Found")
         value, token = self.gates.issue_token(installation, _narrowed(call.body.get("permissions")))
@@ -105,6 +103,20 @@ class Github:
         }
         return Reply(status=201, body=body, stored=True)
 
+    def prove_app(self, call: Call) -> None:
+        settings = self.gates.settings
+        if settings.app_id is None or settings.public_key is None:
+            raise GithubRefusal(404, "Integration not found")
+        try:
+            verify(
+                call.authorization,
+                public_key_pem=settings.public_key,
+                app_id=settings.app_id,
+                now=self.gates.clock(),
+            )
+        except JwtRefused as refused:
+            raise GithubRefusal(401, str(refused)) from refused
+
     def _review(self, call: Call) -> Reply:
         run = self._run(call, needs=("deployments", "write"))
         gate = self._gate(run, call.body.get("environment_name"))
@@ -112,12 +124,12 @@ class Github:
         if not isinstance(comment, str):
             raise GithubRefusal(422, f"Invalid request.\n\nFor 'comment', {comment!r} is not a string.")
         if len(comment) > COMMENT_CHARS_MAX:
-            raise _invalid("comment", f"is too long (maximum is {COMMENT_CHARS_MAX} characters)")
+            raise invalid(RULE, "comment", f"is too long (maximum is {COMMENT_CHARS_MAX} characters)")
         match state:
             case "approved" | "rejected":
                 decision = self.gates.decide(run, gate, state, comment)
                 status = 204 if decision.effective else self.gates.settings.second_decision_status
-                return Reply(status=204, stored=True) if status == 204 else _refused(status, "Validation Failed")
+                return Reply(status=204, stored=True) if status == 204 else refused(status, "Validation Failed")
             case None:
                 return self._report(gate, comment)
             case _:
@@ -127,23 +139,26 @@ class Github:
         if not comment:
             raise GithubRefusal(422, 'Invalid request.\n\n"comment" wasn\'t supplied.')
         if len(gate.reports) >= REPORTS_MAX:
-            raise _invalid("comment", f"no more than {REPORTS_MAX} status reports per deployment")
+            raise invalid(RULE, "comment", f"no more than {REPORTS_MAX} status reports per deployment")
         gate.reports.append(comment)
         return Reply(status=204, stored=True)
 
     def _approvals(self, call: Call) -> Reply:
         run = self._run(call, needs=("actions", "read"))
-        decided = [gate for gate in run.gates.values() if gate.decisions]
-        user = {"login": f"{self.gates.settings.app_slug}[bot]", "id": 1, "type": "Bot", "site_admin": False}
+        bot = f"{self.gates.settings.app_slug}[bot]"
+        found = [
+            *((g, g.decisions[0].state, g.decisions[0].comment, bot) for g in run.gates.values() if g.decisions),
+            *((g, g.review.state, g.review.comment, g.review.login) for g in run.gates.values() if g.review),
+        ]
         return Reply(
             body=[
                 {
-                    "state": gate.decisions[0].state,
-                    "comment": gate.decisions[0].comment,
+                    "state": state,
+                    "comment": comment,
                     "environments": [_environment(run, gate)],
-                    "user": user,
+                    "user": {"login": login, "id": 1, "type": "Bot" if login == bot else "User"},
                 }
-                for gate in decided
+                for gate, state, comment, login in found
             ]
         )
 
@@ -159,7 +174,7 @@ class Github:
                     "reviewers": [],
                 }
                 for gate in run.gates.values()
-                if not gate.decisions
+                if gate.waits and not run.conclusion
             ]
         )
 
@@ -167,19 +182,22 @@ class Github:
         raise GithubRefusal(404, "Not Found")
 
     def _run(self, call: Call, *, needs: tuple[str, str]) -> Run:
-        token = self._token(call)
-        repository = f"{call.path['owner']}/{call.path['repo']}"
-        if not self.gates.sees(token.installation, repository):
-            raise GithubRefusal(404, "Not Found")
-        permission, level = needs
-        if token.permissions.get(permission) not in (level, "write"):
-            raise GithubRefusal(403, FORBIDDEN)
-        run = self.gates.run(repository, int(call.path["run_id"]))
+        self.admit(call, needs)
+        run = self.gates.run(call.repository, int(call.path["run_id"]))
         if run is None:
             raise GithubRefusal(404, "Not Found")
         return run
 
-    def _token(self, call: Call) -> Token:
+    def admit(self, call: Call, needs: tuple[str, str]) -> Token:
+        token = self.enter(call)
+        if not self.gates.sees(token.installation, call.repository):
+            raise GithubRefusal(404, "Not Found")
+        permission, level = needs
+        if token.permissions.get(permission) not in (level, "write"):
+            raise GithubRefusal(403, FORBIDDEN)
+        return token
+
+    def enter(self, call: Call) -> Token:
         if not call.authorization:
             raise GithubRefusal(401, "Requires authentication")
         token = self.gates.tokens.get(call.authorization)
@@ -191,7 +209,7 @@ class Github:
         if not isinstance(environment, str) or not environment:
             raise GithubRefusal(422, 'Invalid request.\n\n"environment_name" wasn\'t supplied.')
         if environment not in run.gates and not self.gates.settings.auto_runs:
-            raise _invalid("environment_name", "is not waiting in this run")
+            raise invalid(RULE, "environment_name", "is not waiting in this run")
         return run.gate(environment)
 
 
@@ -205,7 +223,7 @@ def _call(request: web.Request, raw: bytes) -> Call:
     if not isinstance(body, dict):
         raise GithubRefusal(400, "Body should be a JSON object")
     _, _, credential = request.headers.get("Authorization", "").partition(" ")
-    return Call(path=dict(request.match_info), authorization=credential.strip(), body=body)
+    return Call(path=dict(request.match_info), query=dict(request.query), authorization=credential.strip(), body=body)
 
 
 def _narrowed(permissions: Any) -> dict[str, str]:
@@ -228,18 +246,3 @@ def _environment(run: Run, gate: Gate) -> Body:
         "url": f"https://api.github.com/repos/{run.repository}/environments/{gate.environment}",
         "html_url": f"https://github.com/{run.repository}/deployments/activity_log?environments_filter={gate.environment}",
     }
-
-
-def _invalid(field: str, reason: str) -> GithubRefusal:
-    error = {
-        "resource": "DeploymentProtectionRule",
-        "field": field,
-        "code": "custom",
-        "message": f"{field} {reason}",
-    }
-    return GithubRefusal(422, "Validation Failed", [error])
-
-
-def _refused(status: int, message: str, errors: list[dict[str, str]] | None = None) -> Reply:
-    body: Body = {"message": message, "documentation_url": DOCS, "status": str(status)}
-    return Reply(status=status, body=body | ({"errors": errors} if errors else {}))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from em.sandbox.workspace import APP_ID, TEAM_ID
+from em.sandbox.workspace import APP_ID, BOT_ID, TEAM_ID
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -62,6 +62,40 @@ def slack_click(
         "message": {"type": "message", "ts": message["ts"], "text": message.get("text", "")},
         "response_url": response_url,
         "actions": [{**named, "type": "button", "text": button["text"], "action_ts": f"{at:.6f}"}],
+    }
+    return urlencode({"payload": json.dumps(payload)}).encode()
+
+
+def slack_submission(
+    view: Mapping[str, Any],
+    values: Mapping[str, str],
+    *,
+    user: str,
+    team: str = TEAM_ID,
+    now: float | None = None,
+) -> bytes:
+    """The form of a modal that is submitted; `values` by the action id of its inputs."""
+    at = time.time() if now is None else now
+    inputs = [block for block in view["blocks"] if block["type"] == "input"]
+    state = {
+        block["block_id"]: {
+            block["element"]["action_id"]: {
+                "type": block["element"]["type"],
+                "value": values.get(block["element"]["action_id"]),
+            }
+        }
+        for block in inputs
+    }
+    payload = {
+        "type": "view_submission",
+        "team": {"id": team, "domain": "em-sandbox"},
+        "user": {"id": user, "username": user.lower(), "name": user.lower(), "team_id": team},
+        "api_app_id": APP_ID,
+        "token": "sandbox",
+        "trigger_id": _trigger_id(f"{user}:{view['id']}", at),
+        "view": {**view, "team_id": team, "app_id": APP_ID, "bot_id": BOT_ID, "state": {"values": state}},
+        "response_urls": [],
+        "is_enterprise_install": False,
     }
     return urlencode({"payload": json.dumps(payload)}).encode()
 

@@ -137,6 +137,15 @@ def user_details(workspace: Workspace, arguments: Arguments) -> Answer:
     return {"user": _profile(workspace.user(_required(arguments, "user"), error="user_not_found"))}
 
 
+def open_view(workspace: Workspace, arguments: Arguments) -> Answer:
+    trigger_id, view = _required(arguments, "trigger_id"), _decoded(_required(arguments, "view"))
+    workspace.spend_trigger(str(trigger_id))
+    found = block_kit.view_violations(view)
+    if found:
+        raise Refusal("invalid_arguments", *found)
+    return {"view": workspace.show(view)}
+
+
 METHODS: dict[str, Callable[[Workspace, Arguments], Answer]] = {
     "auth.test": auth_test,
     "chat.postMessage": post_message,
@@ -148,8 +157,9 @@ METHODS: dict[str, Callable[[Workspace, Arguments], Answer]] = {
     "conversations.info": channel_details,
     "users.lookupByEmail": lookup_by_email,
     "users.info": user_details,
+    "views.open": open_view,
 }
-STRUCTURED = frozenset({"blocks", "attachments", "metadata"})
+STRUCTURED = frozenset({"blocks", "attachments", "metadata", "view"})
 WRITING = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral"})
 
 

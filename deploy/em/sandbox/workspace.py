@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ TEAM_ID = "T07EMSANDBX"
 APP_ID = "A07EMAGENT0"
 BOT_ID = "B07EMAGENT0"
 BOT_USER = "U07EMAGENT0"
+TRIGGER = re.compile(r"([0-9]{13})\.[0-9]+\.[0-9a-f]{32}", re.ASCII)
+TRIGGER_VALID_S = 3.0
 
 
 class Refusal(Exception):
@@ -108,7 +111,9 @@ class Workspace:
         self.settings = settings
         self.channels: dict[str, Channel] = {}
         self.users: dict[str, User] = {}
+        self.views: list[dict[str, Any]] = []
         self._clock = clock
+        self._spent: set[str] = set()
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._last_ts_us = 0
         self.add_user(User(id=BOT_USER, name="em-agent", real_name="EM Agent", is_bot=True))
@@ -159,6 +164,24 @@ class Workspace:
                 raise Refusal(error)
             self.add_user(User(id=user_id, name=user_id.lower()))
         return self.users[user_id]
+
+    def spend_trigger(self, trigger_id: str) -> None:
+        """A trigger opens one view, within three seconds of what made it."""
+        made = TRIGGER.fullmatch(trigger_id)
+        if not made:
+            raise Refusal("invalid_trigger_id")
+        if self._clock() - int(made[1]) / 1000 > TRIGGER_VALID_S:
+            raise Refusal("expired_trigger_id")
+        if trigger_id in self._spent:
+            raise Refusal("exchanged_trigger_id")
+        self._spent.add(trigger_id)
+
+    def show(self, view: dict[str, Any]) -> dict[str, Any]:
+        """The view as Slack keeps it, with the id and hash that a submission names."""
+        number = len(self.views)
+        shown = {**view, "id": identifier("V", str(number)), "hash": f"{int(self._clock())}.{number:08x}"}
+        self.views.append(shown)
+        return shown
 
     def next_ts(self) -> str:
         self._last_ts_us = max(int(self._clock() * 1_000_000), self._last_ts_us + 1)

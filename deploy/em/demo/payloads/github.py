@@ -13,7 +13,16 @@ from em.demo.words import LABELS
 
 HTML_URL = "https://github.example.com"
 AVATAR_URL = "https://avatars.example.com"
-WORKFLOW_IDS = {"checkout": 88_120_114, "ledger": 88_120_377, "search": 88_204_905}
+WORKFLOW_IDS = {
+    "checkout": 88_120_114,
+    "ledger": 88_120_377,
+    "search-api": 88_204_905,
+    "storefront": 88_231_440,
+    "mailer": 88_240_018,
+    "back-office": 88_251_630,
+    "kiosk": 88_260_117,
+    "kiosk-ui": 88_260_195,
+}
 
 Json = dict[str, Any]
 
@@ -216,7 +225,7 @@ class GitHub:
         }
 
     def change_id(self, change: Change) -> int:
-        return stable_id(1_800_000_000, self.service.name, "change", change.branch)
+        return stable_id(1_800_000_000, self.service.repository, "change", change.branch)
 
     def _awaited(self, change: Change, at: datetime) -> list[Person]:
         if change.requested_at is None or at < change.requested_at:
@@ -238,7 +247,7 @@ class GitHub:
         }
 
     def label(self, name: str) -> Json:
-        number = stable_id(5_000_000_000, self.service.name, "label", name)
+        number = stable_id(5_000_000_000, self.service.repository, "label", name)
         return {
             "id": number,
             "node_id": node_id("LA", number),
@@ -268,7 +277,7 @@ class GitHub:
             "repository_url": self.repository_url,
             "creator": self.user(deployment.creator),
             "sha": deployment.sha,
-            "ref": DEFAULT_BRANCH,
+            "ref": deployment.ref,
             "payload": {},
             "transient_environment": False,
             "production_environment": production,
@@ -298,7 +307,7 @@ class GitHub:
         }
 
     def workflow(self, name: str) -> Json:
-        number = WORKFLOW_IDS[self.service.name] + (name == "deploy")
+        number = WORKFLOW_IDS[self.service.repository] + (name == "deploy")
         return {
             "id": number,
             "node_id": node_id("W", number),
@@ -383,7 +392,7 @@ class GitHub:
         html = f"{self.html}/{kind}/{ticket.number}"
         closed_at = ticket.closed_at if ticket.closed_at is not None and ticket.closed_at <= at else None
         labels = () if isinstance(ticket, Change) else ((ticket.label,) if _labelled(ticket, at) else ())
-        number = stable_id(2_400_000_000, self.service.name, "issue", ticket.number)
+        number = stable_id(2_400_000_000, self.service.repository, "issue", ticket.number)
         body: Json = {
             "url": api,
             "repository_url": self.repository_url,
@@ -427,7 +436,7 @@ class GitHub:
         return body
 
     def issue_comment(self, change: Change, words: str, by: Person, at: datetime) -> Json:
-        number = stable_id(2_900_000_000, self.service.name, "comment", change.number, at)
+        number = stable_id(2_900_000_000, self.service.repository, "comment", change.number, at)
         api = f"{self.repository_url}/issues/comments/{number}"
         return {
             "url": api,
@@ -445,7 +454,7 @@ class GitHub:
         }
 
     def review(self, change: Change, state: str, words: str, by: Person, at: datetime) -> Json:
-        number = stable_id(2_200_000_000, self.service.name, "review", change.number, at)
+        number = stable_id(2_200_000_000, self.service.repository, "review", change.number, at)
         html = f"{self.html}/pull/{change.number}#pullrequestreview-{number}"
         pull = f"{self.repository_url}/pulls/{change.number}"
         head = next(p for p in reversed(change.pushes) if p.at <= at).after
@@ -464,7 +473,7 @@ class GitHub:
         }
 
     def release(self, release: Release) -> Json:
-        number = stable_id(180_000_000, self.service.name, "release", release.tag)
+        number = stable_id(180_000_000, self.service.repository, "release", release.tag)
         api = f"{self.repository_url}/releases/{number}"
         return {
             "url": api,
