@@ -1,9 +1,12 @@
 """Where tests find NATS and PostgreSQL."""
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from em.embedded import embedded_nats, embedded_postgres
@@ -45,3 +48,26 @@ def _container(stack: AsyncExitStack, name: str, variable: str) -> str:
         return str(postgres.get_connection_url())
     except docker.errors.DockerException:
         pytest.skip(NO_BACKEND.format(name=name, variable=variable))
+
+
+TEMPLATE = "em_template"
+
+
+@asynccontextmanager
+async def own_database(postgres_url: str) -> AsyncIterator[str]:
+    """A migrated database, until the block ends."""
+    name = f"em_{uuid4().hex[:12]}"
+    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield database_of(postgres_url, name)
+    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+def database_of(url: str, name: str) -> str:
+    return url.rsplit("/", 1)[0] + f"/{name}"

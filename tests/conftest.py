@@ -6,17 +6,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from shared.db.migrate import bootstrap, migrate
 from shared.telemetry import logs, tracing
-from tests.backends import start_nats, start_postgres
+from tests.backends import TEMPLATE, database_of, execute, own_database, start_nats, start_postgres
 from tests.line import Line, open_line
 from tests.provisioning import provisioned, removed
 from tests.shipping import CATALOG, write_catalog
-
-TEMPLATE = "em_template"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,19 +59,17 @@ async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     """A superuser's URL on a database named `em`, with a migrated template beside it."""
     async with AsyncExitStack() as stack:
         url = await start_postgres(stack, tmp_path_factory.mktemp("pg"))
-        await _execute(url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
-        await bootstrap(_database(url, TEMPLATE), progress=_quiet)
-        await migrate(_database(url, TEMPLATE), progress=_quiet)
+        await execute(url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
+        await bootstrap(database_of(url, TEMPLATE), progress=_quiet)
+        await migrate(database_of(url, TEMPLATE), progress=_quiet)
         yield url
 
 
 @pytest.fixture
 async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """A database of the test's own, migrated."""
-    name = f"em_{uuid4().hex[:12]}"
-    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield _database(postgres_url, name)
-    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -84,17 +79,6 @@ async def prefix(nats_url: str) -> AsyncIterator[str]:
     await provisioned(nats_url, name)
     yield name
     await removed(nats_url, name)
-
-
-async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
-
-
-def _database(url: str, name: str) -> str:
-    return url.rsplit("/", 1)[0] + f"/{name}"
 
 
 def _quiet(_: str) -> None: ...

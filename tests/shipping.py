@@ -1,7 +1,7 @@
 """Events of one small service, made by hand, and the story that they tell."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from metrics_svc.facts import Fact
 from metrics_svc.handlers import Facts
 from shared.catalog import Catalog, Service, Team
 from shared.contracts.events import (
+    ChangeCommented,
     ChangeMerged,
     ChangeOpened,
+    ChangeReviewed,
     CommitsPushed,
     DeploymentFinished,
     DeploymentStarted,
@@ -28,17 +30,38 @@ from shared.db.catalogs import Pinned
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = 3600.0
+REPOSITORY = "acme/checkout"
+WEB = "acme/checkout-web"
 CATALOG = Catalog(
     teams=(Team(name="payments"),),
     services=(
         Service(
             name="checkout",
             team="payments",
-            repositories=("acme/checkout", "acme/checkout-web"),
+            repositories=(REPOSITORY, WEB),
             incident_services={"pagerduty": ("P1",)},
         ),
     ),
 )
+
+
+def of_checkout(**fields: Any) -> Catalog:
+    """The same, but for these fields of its service."""
+    return msgspec.structs.replace(CATALOG, services=(msgspec.structs.replace(CATALOG.services[0], **fields),))
+
+
+MONOREPO = Catalog(
+    services=(
+        Service(name="checkout", repositories=("acme/checkout",), paths=("services/checkout/**", "libs/money")),
+        Service(
+            name="search",
+            repositories=("acme/checkout",),
+            paths=("services/search/**",),
+            production=("^search-production$",),
+        ),
+    )
+)
+REGIONS = of_checkout(regions={"production": ("production-eu", "production-us")})
 
 
 def write_catalog(path: Path, catalog: Catalog) -> Path:
@@ -56,24 +79,37 @@ def stamped(event: Any, source: str = "github") -> Any:
     return event.stamped(id=digest, source=source, delivery=f"{event.kind} {digest}", origin="live", received_at=START)
 
 
-def pushed(hours: float, *shas: str, branch: str = "main", authored: Sequence[float] = ()) -> CommitsPushed:
+def pushed(
+    hours: float,
+    *shas: str,
+    branch: str = "main",
+    authored: Sequence[float] = (),
+    messages: Mapping[str, str] = {},
+    files: Mapping[str, tuple[str, ...]] = {},
+    repository: str = REPOSITORY,
+) -> CommitsPushed:
     times = authored or [hours] * len(shas)
     push: CommitsPushed = stamped(
         CommitsPushed(
             occurred_at=at(hours),
-            repository="acme/checkout",
+            repository=repository,
             ref=f"refs/heads/{branch}",
             branch=branch,
             before="0" * 40,
             after=shas[-1],
             default_branch="main",
-            commits=tuple(Commit(sha=sha, authored_at=at(t)) for sha, t in zip(shas, times, strict=True)),
+            commits=tuple(
+                Commit(sha=sha, authored_at=at(t), message=messages.get(sha, ""), files=files.get(sha))
+                for sha, t in zip(shas, times, strict=True)
+            ),
         )
     )
     return push
 
 
-def change(kind: type[Any], number: int, branch: str, hours: float, **fields: Any) -> Any:
+def change(
+    kind: type[Any], number: int, branch: str, hours: float, *, repository: str = REPOSITORY, **fields: Any
+) -> Any:
     state = "merged" if "merged_at" in fields else "open"
     values: dict[str, Any] = {
         "title": f"Change {number}",
@@ -82,18 +118,40 @@ def change(kind: type[Any], number: int, branch: str, hours: float, **fields: An
         "head_ref": branch,
         **fields,
     }
-    return stamped(kind(occurred_at=at(hours), repository="acme/checkout", number=number, **values))
+    return stamped(kind(occurred_at=at(hours), repository=repository, number=number, **values))
 
 
-def merged(number: int, branch: str, hours: float, *, authored: Sequence[float], **fields: Any) -> list[Fact]:
+def merged(
+    number: int,
+    branch: str,
+    hours: float,
+    *,
+    authored: Sequence[float],
+    repository: str = REPOSITORY,
+    **fields: Any,
+) -> list[Fact]:
     """A branch's push, the change, its merge and the push of the merge commit `m<number>`."""
+    fields |= {"repository": repository}
     shas = [f"c{number}-{index}" for index in range(len(authored))]
     return [
-        pushed(max(authored) + 0.25, *shas, branch=branch, authored=authored),
+        pushed(max(authored) + 0.25, *shas, branch=branch, authored=authored, repository=repository),
         change(ChangeOpened, number, branch, max(authored) + 0.3, **fields),
         change(ChangeMerged, number, branch, hours, merge_sha=f"m{number}", merged_at=at(hours), **fields),
-        pushed(hours, *shas, f"m{number}", authored=[*authored, hours]),
+        pushed(hours, *shas, f"m{number}", authored=[*authored, hours], repository=repository),
     ]
+
+
+def reviewed(
+    number: int, branch: str, hours: float, *, by: str = "ben", state: str = "approved", name: str = "", **fields: Any
+) -> Any:
+    """`name` is the review's own: it is told of again under that when it is dismissed."""
+    said = {"review_id": name or f"r{number}-{hours}", "reviewer": by, "review_state": state}
+    return change(ChangeReviewed, number, branch, hours, **said, **fields)
+
+
+def commented(number: int, hours: float, *, by: str = "ben", kind: str = "human") -> Any:
+    fields: Any = {"comment_id": f"c{number}-{hours}", "author": by, "author_kind": kind}
+    return stamped(ChangeCommented(occurred_at=at(hours), repository="acme/checkout", number=number, **fields))
 
 
 def deployed(
@@ -103,18 +161,27 @@ def deployed(
     *,
     environment: str = "production",
     outcome: str = "succeeded",
-    repository: str = "acme/checkout",
+    repository: str = REPOSITORY,
+    source: str = "github",
+    service_name: str = "",
+    said: Mapping[str, Any] = {},
 ) -> list[Fact]:
     fields: Any = {"repository": repository, "deployment_id": str(number), "environment": environment, "sha": sha}
+    fields |= {"service_name": service_name, **said}
     return [
-        stamped(DeploymentStarted(occurred_at=at(hours - 0.1), **fields)),
-        stamped(DeploymentFinished(occurred_at=at(hours), outcome=outcome, **fields)),
+        stamped(DeploymentStarted(occurred_at=at(hours - 0.1), **fields), source),
+        stamped(DeploymentFinished(occurred_at=at(hours), outcome=outcome, **fields), source),
     ]
 
 
-def incident(kind: type[Any], name: str, hours: float, *, service_id: str = "P1") -> Any:
-    event = kind(occurred_at=at(hours), incident_id=name, title="Slow", service_id=service_id)
+def incident(kind: type[Any], name: str, hours: float, *, service_id: str = "P1", **fields: Any) -> Any:
+    event = kind(occurred_at=at(hours), incident_id=name, title="Slow", service_id=service_id, **fields)
     return stamped(event, source="pagerduty")
+
+
+def alert(kind: type[Any], name: str, hours: float, *, rule: str) -> Any:
+    event = kind(occurred_at=at(hours), alert_id=name, title="Latency", rule=rule, fired_at=None)
+    return stamped(event, source="prometheus")
 
 
 def story() -> list[Fact]:
@@ -145,12 +212,29 @@ def story() -> list[Fact]:
     ]
 
 
-async def hand_over(pool: Pool, events: Sequence[Fact]) -> None:
+async def hand_over(pool: Pool, events: Sequence[Fact], catalog: Catalog = CATALOG) -> None:
     async with pool.acquire() as tx, tx.transaction():
-        await Facts(Pinned(CATALOG)).on_facts(events, tx)
+        await Facts(Pinned(catalog)).on_facts(events, tx)
 
 
-def one_change(number: int, hours: float, *, branch: str = "") -> list[Fact]:
+def one_change(
+    number: int, hours: float, *, branch: str = "", merge_sha: str = "", repository: str = REPOSITORY
+) -> list[Fact]:
     """Merged as `m<number>`; what was pushed is not told."""
-    fields = {"merge_sha": f"m{number}", "merged_at": at(hours)}
+    fields: Any = {"merge_sha": merge_sha or f"m{number}", "merged_at": at(hours), "repository": repository}
     return [change(ChangeMerged, number, branch or f"feature/{number}", hours, **fields)]
+
+
+def shifted(events: Sequence[Fact], by: timedelta) -> list[Fact]:
+    """The same events at another time."""
+    return [msgspec.convert(_shifted(msgspec.to_builtins(event), by), type(event)) for event in events]
+
+
+def _shifted(value: Any, by: timedelta) -> Any:
+    if isinstance(value, dict):
+        return {name: _shifted(inner, by) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shifted(inner, by) for inner in value]
+    if isinstance(value, str) and value.startswith("2026-"):
+        return (datetime.fromisoformat(value) + by).isoformat()
+    return value

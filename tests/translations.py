@@ -8,30 +8,42 @@ from typing import Any
 
 import msgspec
 
+from ingest.headers import Headers
+from ingest.schemes import Evidence
+from ingest.source import declared
 from normalizer.disposition import Disposition, Events, Untranslatable, label
 from normalizer.translation import translate
 from shared.contracts.envelope import RawDelivery
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RECEIVED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-EVENT_HEADERS = {"github": "X-GitHub-Event"}
 
 
 class Fixture(msgspec.Struct):
-    """`body` is text as sent, or an object that is sent as JSON; `becomes` what `outcome` tells."""
+    """`headers` are the platform's own without proof; `body` text as sent, or JSON; `becomes` what `outcome` tells."""
 
     headers: dict[str, str]
-    body: str | dict[str, Any]
+    body: str | dict[str, Any] | list[Any]
     becomes: dict[str, Any]
 
+    @property
+    def content(self) -> bytes:
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+
     def delivery(self, source: str) -> RawDelivery:
-        return delivery(
-            source,
-            self.body,
-            event=self.headers.get(EVENT_HEADERS.get(source, ""), "unknown"),
+        """As ingest's declaration reads it."""
+        evidence = Evidence(
+            slot=0,
             timestamp=self.headers.get("X-Slack-Request-Timestamp", ""),
             signature=self.headers.get("X-Slack-Signature", ""),
         )
+        return read(source, self.headers, self.content, evidence)
+
+
+def read(source: str, headers: dict[str, str], body: bytes, evidence: Evidence) -> RawDelivery:
+    given = Headers((name.encode(), value.encode()) for name, value in headers.items())
+    sha256 = hashlib.sha256(body).hexdigest()
+    return declared()[source].delivery(given, body, evidence, RECEIVED, sha256=sha256, origin="live", name="")
 
 
 def fixtures(source: str) -> dict[str, Fixture]:
@@ -41,7 +53,7 @@ def fixtures(source: str) -> dict[str, Fixture]:
 
 def delivery(
     source: str,
-    body: bytes | str | dict[str, Any],
+    body: bytes | str | dict[str, Any] | list[Any],
     *,
     event: str = "unknown",
     timestamp: str = "",

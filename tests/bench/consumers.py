@@ -20,7 +20,9 @@ from typing import Any
 import asyncpg
 
 from em.embedded import NatsServer, PostgresServer
+from metrics_svc.consumer import table
 from metrics_svc.handlers import Facts
+from metrics_svc.rebuild import RebuiltFacts
 from normalizer import consumer as normalizer_consumer
 from normalizer.handlers import Deliveries
 from shared.bus import Bus, Consumer, open_bus
@@ -31,15 +33,26 @@ from shared.contracts.services import METRICS_SVC, NORMALIZER
 from shared.contracts.streams import METRICS_EVENTS, NORMALIZER_RAW
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, Pool
-from shared.db.catalogs import Pinned
+from shared.db.catalogs import Catalogs
 from shared.db.migrate import bootstrap, migrate
 from shared.db.pool import open_pool
 from shared.settings import DatabaseSettings, ServiceSettings
 from shared.telemetry import logs
+from tests.bench.process import cpu_s
 from tests.provisioning import provisioned
-from tests.shipping import CATALOG
 
-CASES = ("null", "copy", "single_insert", "normalizer", "metrics_copy", "metrics")
+CASES = (
+    "null",
+    "copy",
+    "single_insert",
+    "normalizer",
+    "normalizer_1m",
+    "metrics_copy",
+    "metrics",
+    "metrics_4",
+)
+HISTORY = {"normalizer_1m": 1_000_000}
+PROCESSES = {"metrics_4": 4}
 BODY_BYTES = 10_000
 BATCH = 500
 
@@ -79,11 +92,13 @@ class SingleInserts:
 
 
 def build(case: str, bus: Bus, pool: Pool) -> Consumer:
-    if case == "normalizer":
+    if case.startswith("normalizer"):
         return normalizer_consumer.build(bus, pool)
-    if case in ("metrics", "metrics_copy"):
-        work = Facts(Pinned(CATALOG)).on_facts if case == "metrics" else copy_facts
-        return Consumer(bus=bus, pool=pool, durable=METRICS_EVENTS, handlers={DeploymentFinished: work})
+    if case == "metrics_copy":
+        return Consumer(bus=bus, pool=pool, durable=METRICS_EVENTS, handlers={DeploymentFinished: copy_facts})
+    if case.startswith("metrics"):
+        work = table(RebuiltFacts(Facts(Catalogs(pool, None)), bus.subjects).on_facts)
+        return Consumer(bus=bus, pool=pool, durable=METRICS_EVENTS, handlers=work)
     handlers: dict[str, Any] = {"null": nothing, "copy": copy, "single_insert": SingleInserts(pool).insert}
     on_dead = Deliveries(bus.subjects).on_dead
     return Consumer(
@@ -92,13 +107,17 @@ def build(case: str, bus: Bus, pool: Pool) -> Consumer:
 
 
 async def consume(case: str) -> None:
-    """Prints seconds and CPU seconds from the first message to the last acknowledgement."""
+    """Prints seconds and CPU seconds, PostgreSQL's beside, from the first message to the last acknowledgement."""
     service = METRICS_SVC if case.startswith("metrics") else NORMALIZER
     durable = METRICS_EVENTS if case.startswith("metrics") else NORMALIZER_RAW
     settings = DatabaseSettings(
-        nats_url=os.environ["NATS_URL"], nats_prefix="em", database_url=os.environ["DATABASE_URL"]
+        nats_url=os.environ["NATS_URL"],
+        nats_prefix=os.environ.get("NATS_PREFIX", "em"),
+        database_url=os.environ["DATABASE_URL"],
     )
     async with open_pool(settings, service) as pool, open_bus(settings, service) as bus:
+        if service is METRICS_SVC:
+            await Catalogs(pool, None).look()
         stop = asyncio.Event()
         running = asyncio.create_task(build(case, bus, pool).run(stop))
         started, ticks = time.perf_counter(), os.times()
@@ -106,11 +125,24 @@ async def consume(case: str) -> None:
             info = await bus.js.consumer_info(bus.subjects.stream(durable.stream), durable.name)
             if not info.num_pending and not info.num_ack_pending:
                 break
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         took, now = time.perf_counter() - started, os.times()
+        backend_cpu_s = await _backend_cpu_s(pool)
         stop.set()
         await running
-    print(json.dumps({"s": took, "cpu_s": now.user + now.system - ticks.user - ticks.system, "rss_mb": _rss_mb()}))
+    own_s = now.user + now.system - ticks.user - ticks.system
+    print(json.dumps({"s": took, "cpu_s": own_s, "backend_cpu_s": backend_cpu_s, "rss_mb": _rss_mb()}))
+
+
+async def _backend_cpu_s(pool: Pool) -> float:
+    """Of the processes that serve this pool since it was opened; the server runs on this machine."""
+    rows = await pool.fetch(
+        """
+        SELECT pid FROM pg_stat_activity
+        WHERE application_name = current_setting('application_name') AND datname = current_database()
+        """
+    )
+    return sum(cpu_s(row["pid"]) for row in rows)
 
 
 def _rss_mb() -> float:
@@ -152,17 +184,20 @@ async def _round(case: str, directory: Path, deliveries: int) -> dict[str, float
         await bootstrap(postgres.dsn, progress=lambda _: None)
         await migrate(postgres.dsn, progress=lambda _: None)
         await _prepare(postgres.dsn)
+        await _age(postgres.dsn, HISTORY.get(case, 0))
         await provisioned(nats.url, "em")
         await _fill(nats.url, deliveries, events=case.startswith("metrics"))
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "tests.bench.consumers", case],
-            env={"PATH": os.environ["PATH"], "NATS_URL": nats.url, "DATABASE_URL": postgres.dsn},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        environment = {"PATH": os.environ["PATH"], "NATS_URL": nats.url, "DATABASE_URL": postgres.dsn}
+        command = [sys.executable, "-m", "tests.bench.consumers", case]
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(run(command, environment)) for _ in range(PROCESSES.get(case, 1))]
         await _nothing_is_lost(case, postgres.dsn, deliveries)
+    results = [task.result() for task in running]
+    return {"s": max(r["s"] for r in results), **{n: sum(r[n] for r in results) for n in ("cpu_s", "rss_mb")}}
+
+
+async def run(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True, check=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -175,6 +210,26 @@ async def _prepare(dsn: str) -> None:
             f"GRANT ALL ON {schema}.bench_copy TO {role}"
         )
     await connection.close()
+
+
+async def _age(dsn: str, deliveries: int) -> None:
+    """So many deliveries in the archive, with their bodies, as if they had come before."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(f"SELECT setseed(0.5); {OLD_DELIVERIES.format(count=deliveries)}")
+    await connection.execute("ANALYZE normalizer.delivery")
+    await connection.close()
+
+
+OLD_DELIVERIES = """
+WITH old AS (
+    INSERT INTO normalizer.delivery
+        (source, delivery, sha256, event, origin, stream_sequence, received_at, bytes, disposition, events)
+    SELECT 'github', gen_random_uuid()::text, md5(n::text) || md5((n + 1)::text), 'push', 'live', -n,
+           now() - n * interval '1 second', 200, 'events', 1
+    FROM generate_series(1, {count}) AS n RETURNING id, received_at, sha256)
+INSERT INTO normalizer.body (delivery_id, received_at, body, body_sha256)
+SELECT id, received_at, decode(repeat(sha256, 3), 'hex'), sha256 FROM old
+"""
 
 
 async def _fill(url: str, deliveries: int, *, events: bool) -> None:
@@ -231,13 +286,19 @@ def _event(number: int, subjects: Subjects) -> Outgoing:
 
 
 async def _nothing_is_lost(case: str, dsn: str, deliveries: int) -> None:
-    table = {"normalizer": "normalizer.delivery", "metrics": "metrics.deployment", "metrics_copy": "metrics.bench_copy"}
+    table = {
+        "normalizer": "normalizer.delivery",
+        "normalizer_1m": "normalizer.delivery",
+        "metrics": "metrics.deployment",
+        "metrics_4": "metrics.deployment",
+        "metrics_copy": "metrics.bench_copy",
+    }
     if case == "null":
         return
     connection = await asyncpg.connect(dsn)
     found = await connection.fetchval(f"SELECT count(*) FROM {table.get(case, 'normalizer.bench_copy')}")
     await connection.close()
-    if found != deliveries:
+    if found != deliveries + HISTORY.get(case, 0):
         raise RuntimeError(f"{case}: {deliveries} sent, {found} stored")
 
 

@@ -7,13 +7,14 @@ from shared.bus import open_bus
 from shared.bus.publisher import Publisher
 from shared.contracts.services import INGEST
 from shared.http import process
+from shared.http.keys import Keys
 from shared.http.server import serve
 
 
 async def run(settings: Settings) -> None:
     async with open_bus(settings, INGEST) as bus:
         bus.publisher = Publisher(bus.connection, bus.subjects, groups=False)
-        app = api.build(settings, bus, Keeper(bus, None), None)
+        app = api.build(settings, bus, Keeper(bus, None), Keys(settings), None)
         await serve(app, host=settings.host, port=settings.ingest_port, loops=[bus.watch])
 
 

@@ -23,8 +23,7 @@ class Measured:
 
     @property
     def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        return cpu_s(self.pid)
 
     @property
     def rss_mb(self) -> float:
@@ -32,13 +31,24 @@ class Measured:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def cpu_s(pid: int) -> float:
+    """User and system time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
 @contextmanager
-def running(argv: Sequence[str], environment: Mapping[str, str], *, port: int, log: Path) -> Iterator[Measured]:
+def running(
+    argv: Sequence[str], environment: Mapping[str, str], *, port: int, log: Path, pinned: bool = True
+) -> Iterator[Measured]:
     """Until the block ends; it answers HTTP before the block begins."""
+
+    def begin() -> None:
+        if pinned:
+            pin(0, CORE_OF_SERVER)
+
     with log.open("ab") as out:
-        process = subprocess.Popen(
-            argv, env=dict(environment), stdout=out, stderr=out, preexec_fn=lambda: pin(0, CORE_OF_SERVER)
-        )
+        process = subprocess.Popen(argv, env=dict(environment), stdout=out, stderr=out, preexec_fn=begin)
     try:
         _until_it_answers(port, process, log)
         yield Measured(process)

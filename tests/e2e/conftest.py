@@ -1,7 +1,7 @@
 """The whole line with stand-ins for Slack and GitHub, and the demo's story as traffic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +11,33 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from em.demo.facts import Delivery
+from em.demo.facts import Delivery, Gate
+from em.demo.performance import waiting_run
 from em.demo.send import signed
 from em.demo.story import Story, catalog, policy, tell
 from em.sandbox.gates import GithubSettings
 from em.sandbox.server import Sandbox, sandbox
 from em.sandbox.workspace import SlackSettings
 from shared.contracts.services import INGEST, SERVICES
-from tests.line import GITHUB_SECRET, PAGERDUTY_SECRET, SLACK_SECRET, Line, open_line
+from tests.line import (
+    ARGOCD_SECRET,
+    GITHUB_SECRET,
+    HEROKU_SECRET,
+    PAGERDUTY_SECRET,
+    REPORT_SECRET,
+    SLACK_SECRET,
+    Line,
+    open_line,
+)
 
-SECRET_OF = {"github": GITHUB_SECRET, "pagerduty": PAGERDUTY_SECRET, "slack": SLACK_SECRET}
+SECRET_OF = {
+    "github": GITHUB_SECRET,
+    "pagerduty": PAGERDUTY_SECRET,
+    "slack": SLACK_SECRET,
+    "argocd": ARGOCD_SECRET,
+    "heroku": HEROKU_SECRET,
+    "report": REPORT_SECRET,
+}
 APP_ID = "7"
 BOT_TOKEN = "xoxb-test"
 
@@ -62,6 +79,12 @@ class Theatre:
             await asyncio.sleep(0.1)
         raise AssertionError(f"{delivery.source} {delivery.delivery_id} was never accepted")
 
+    async def let_wait(self, gates: Iterable[Gate]) -> None:
+        """GitHub knows their runs."""
+        for gate in gates:
+            url = f"{self.stand_ins.control_url}/github/runs"
+            (await self.line.http.post(url, json=waiting_run(gate))).raise_for_status()
+
     async def control(self, path: str) -> object:
         answer = await self.line.http.get(f"{self.stand_ins.control_url}{path}")
         return answer.json()
@@ -98,7 +121,7 @@ async def theatre(
                 github_settings=GithubSettings(app_id=APP_ID, public_key=public, auto_runs=True),
             )
         )
-        (tmp_path / "catalog.yaml").write_text(catalog())
+        (tmp_path / "catalog.yaml").write_text(catalog(story.end))
         (tmp_path / "policy.yaml").write_text(policy())
         line = await stack.enter_async_context(
             open_line(

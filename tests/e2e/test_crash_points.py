@@ -126,11 +126,14 @@ async def _ledger_holds(line: Line, accepted: Sequence[int]) -> None:
     assert await line.messages("DEAD") == len(poison)
     facts = await line.fetch("SELECT deployment_id FROM metrics.deployment")
     assert sorted(int(row["deployment_id"]) for row in facts) == sorted(n for n in accepted if n % 100 != 99)
-    assert await line.messages("EVENTS") == len(facts)
+    assert await line.messages("EVENTS", line.subjects.event("deployment.finished")) == len(facts)
+    revisions = await line.fetch("SELECT sum(revision)::int AS of_days FROM metrics.bucket")
+    assert await line.messages("EVENTS", line.subjects.event("metric.changed")) == revisions[0]["of_days"]
 
 
 def test_every_point_is_killed_at_somewhere() -> None:
-    assert set(POINTS) == {*WHO, "outbox.published"}
+    elsewhere = {"outbox.published", "rebuild.published"}  # below, and in test_rebuild
+    assert set(POINTS) == {*WHO, *elsewhere}
 
 
 async def test_law_3_relay_killed_between_publication_and_deletion_says_nothing_twice(line: Line) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from em.demo.facts import Gate
-from em.sandbox.sender import slack_click, slack_request
+from em.demo.story import policy
+from em.sandbox.sender import slack_click, slack_request, slack_submission
 from shared.contracts.envelope import encode_event, event_headers
 from shared.contracts.events import ChatAction, SignedRequest
 from shared.contracts.services import APPROVALS_SVC
@@ -20,6 +21,7 @@ async def asked(theatre: Theatre) -> list[Gate]:
     await theatre.start_all()
     await theatre.send([d for d in theatre.story.live if d.expect != "handshake"])
     await until(lambda: _cards_stand(theatre), timeout_s=60, what="no approval cards in Slack")
+    await theatre.let_wait(theatre.story.gates)
     return list(theatre.story.gates)
 
 
@@ -95,6 +97,67 @@ async def _was_told(theatre: Theatre, user: str) -> bool:
     messages = await theatre.control("/slack/messages")
     assert isinstance(messages, list)
     return any(m["ephemeral_for"] == user for m in messages)
+
+
+async def test_decline_that_needs_a_reason_is_asked_for_it_in_a_form_which_is_the_vote(theatre: Theatre) -> None:
+    (theatre.line.directory / "policy.yaml").write_text(f"{policy().rstrip()}\n  reject: {{reason: required}}\n")
+    gate = (await asked(theatre))[0]
+    voter = next(c.by.slack for c in gate.clicks if c.by is not gate.deployment.creator)
+
+    await click(theatre, gate, voter, "decline_with_reason")
+    await until(lambda: _form_opened(theatre), timeout_s=10, what="no form was opened")
+    [view] = await _views(theatre)
+    submission = slack_submission(view, {"reason": "the smoke tests are red"}, user=voter)
+    for _ in range(2):  # Slack may send it again; the view and its hash make it one
+        assert (await theatre.line.send_slack(submission)).status_code == 200
+    await until(lambda: _is(theatre, gate, "rejected"), timeout_s=20, what="the vote did not count")
+
+    [vote] = (await approvals(theatre))[gate.deployment.sha]["votes"]
+    assert (vote["verb"], vote["reason"]) == ("reject", "the smoke tests are red")
+    card = await card_of_ended(theatre, gate)
+    assert "the smoke tests are red" in card["text"]
+
+
+async def card_of_ended(theatre: Theatre, gate: Gate) -> dict[str, Any]:
+    """Its card once no button is on it."""
+    found: list[dict[str, Any]] = []
+
+    async def is_there() -> bool:
+        messages = await theatre.control("/slack/messages")
+        assert isinstance(messages, list)
+        found[:] = [m for m in messages if gate.deployment.sha[:7] in m["text"] and "declined" in m["text"]]
+        return bool(found)
+
+    await until(is_there, timeout_s=20, what="the card does not say how it ended")
+    return found[0]
+
+
+async def _form_opened(theatre: Theatre) -> bool:
+    return bool(await _views(theatre))
+
+
+async def _views(theatre: Theatre) -> list[dict[str, Any]]:
+    views = await theatre.control("/slack/views")
+    assert isinstance(views, list)
+    return views
+
+
+async def test_form_that_comes_too_late_is_replaced_by_the_command_to_type(theatre: Theatre) -> None:
+    (theatre.line.directory / "policy.yaml").write_text(f"{policy().rstrip()}\n  reject: {{reason: required}}\n")
+    gate = (await asked(theatre))[0]
+    voter = next(c.by.slack for c in gate.clicks if c.by is not gate.deployment.creator)
+    card = await card_of(theatre, gate)
+    old = time.time() - 5
+    body = slack_click(card, "decline_with_reason", user=voter, channel=card["channel"], now=old)
+
+    assert (await theatre.line.send_slack(body, now=old)).status_code == 200
+
+    await until(lambda: _was_told(theatre, voter), timeout_s=20, what="the voter was told nothing")
+    assert await _views(theatre) == []
+    messages = await theatre.control("/slack/messages")
+    assert isinstance(messages, list)
+    [told] = [m["text"] for m in messages if m["ephemeral_for"] == voter]
+    assert "`/em decline " in told
 
 
 def forged(theatre: Theatre, card: dict[str, Any], user: str) -> Sequence[ChatAction]:

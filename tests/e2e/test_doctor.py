@@ -109,7 +109,7 @@ async def test_N10_what_is_deleted_by_hand_is_made_anew_and_nothing_is_handled_t
         "DATABASE_URL": site.database_url,
         "EM_HOME": str(tmp_path / "em"),
     }
-    healer = await asyncio.create_subprocess_exec(sys.executable, "-m", "em", "provision", "--watch", env=environment)
+    healer = await asyncio.create_subprocess_exec(sys.executable, "-m", "em", "watch", env=environment)
     try:
         for number in range(10):
             await site.send_github("release", release(f"v{number}"))

@@ -30,6 +30,12 @@ async def em_json(line: Line, *arguments: str) -> Any:
 
 
 async def _run(line: Line, *arguments: str) -> tuple[int, str, str]:
+    process = await em_process(line, *arguments)
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def em_process(line: Line, *arguments: str) -> asyncio.subprocess.Process:
     environment = {
         **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "NATS_MONITOR_URL")},
         "NATS_URL": line.nats_url,
@@ -37,14 +43,12 @@ async def _run(line: Line, *arguments: str) -> tuple[int, str, str]:
         "DATABASE_URL": line.database_url,
         "EM_HOME": str(line.directory / "em"),
     }
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "em", *arguments),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 def release(tag: str) -> bytes:
@@ -95,6 +99,36 @@ async def test_law_2_gap_in_the_archive_is_found_named_and_closed(started: Line)
 
     await until(is_whole, timeout_s=20, what="the archive was not repaired")
     assert await line.dump("normalizer") == before
+
+
+async def test_law_2_watch_closes_gaps_by_itself_and_metrics_tell_how_many_there_were(started: Line) -> None:
+    line = started
+    for number in range(6):
+        await line.send_github("release", release(f"v{number}"))
+    await line.settled()
+    before = await line.dump("normalizer")
+    await line.fetch("DELETE FROM normalizer.body WHERE delivery_id IN (SELECT id FROM normalizer.delivery LIMIT 2)")
+    await line.fetch("DELETE FROM normalizer.delivery WHERE id NOT IN (SELECT delivery_id FROM normalizer.body)")
+
+    watch = await em_process(line, "watch")
+    try:
+
+        async def is_whole() -> bool:
+            return await line.dump("normalizer") == before
+
+        await until(is_whole, timeout_s=20, what="nobody repaired the archive")
+    finally:
+        watch.terminate()
+        out, _ = await watch.communicate()
+    assert watch.returncode == 0
+    assert b"2 places of RAW" in out
+    await line.servers[NORMALIZER.name].stop()
+    await line.start(NORMALIZER)
+    await until(lambda: _tells(line, 'em_ledger_mismatch{part="raw"} 2.0'), timeout_s=10, what="metrics do not tell")
+
+
+async def _tells(line: Line, sample: str) -> bool:
+    return sample in (await line.http.get(line.url(NORMALIZER, "/metrics"))).text
 
 
 async def test_law_2_delivery_that_came_twice_is_no_gap(started: Line) -> None:
@@ -228,13 +262,17 @@ async def test_law_9_em_replay_fills_gaps_and_acts_on_nothing(theatre: Theatre, 
     code, text = await em(line, "replay")
     assert code == 0, text
     await line.start(*[service for service in SERVICES if service not in (INGEST, NORMALIZER)])
+
+    async def is_replayed() -> bool:
+        return await line.count("metrics.deployment") > 0
+
+    await until(is_replayed, timeout_s=60, what="metrics-svc heard nothing of the replay")
     await settled(theatre)
 
     counts = await theatre.control("/slack/counts")
     assert isinstance(counts, dict)
     assert counts["posts"] == counts["updates"] == counts["ephemerals"] == 0
     assert await line.count("approvals.approval") == 0
-    assert await line.count("metrics.deployment") > 0
     held = await line.fetch("SELECT DISTINCT reason FROM notifier.held")
     assert {row["reason"] for row in held} == {"origin"}
     gates = sum(delivery.event == "deployment_protection_rule" for delivery in deliveries)

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.bus.connection import open_operator
 from shared.contracts.envelope import MESSAGE_ID, event_headers
-from shared.contracts.events import Reply
+from shared.contracts.events import Nudge, Reply
 from shared.contracts.examples import EXAMPLES
 from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NOTIFIER
 from shared.settings import ServiceSettings
@@ -25,7 +25,7 @@ async def test_unknown_kinds_fields_and_words_kill_no_consumer(line: Line) -> No
     settings = ServiceSettings(nats_url=line.nats_url, nats_prefix=line.subjects.prefix)
     async with open_operator(settings) as bus:
         for event in EXAMPLES:
-            subject = bus.subjects.notify if isinstance(event, Reply) else bus.subjects.event(event.kind)
+            subject = bus.subjects.notify if isinstance(event, Nudge | Reply) else bus.subjects.event(event.kind)
             for word in (word for word in WORDS if hasattr(event, word)):
                 body = of_next_year(event, word)
                 headers = {**event_headers(event), MESSAGE_ID: body["id"], "ce-id": body["id"]}

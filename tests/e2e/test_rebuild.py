@@ -1,19 +1,21 @@
 """`em rebuild metrics-svc`: the archive is translated again, beside what is served, and swapped in whole."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from shared.contracts.services import INGEST, METRICS_SVC, NORMALIZER, SERVICES
+from em.errors import StartFailed
+from shared.contracts.services import INGEST, METRICS_SVC, NORMALIZER, SERVICES, Service
 from tests.e2e.conftest import Theatre
-from tests.e2e.test_ledger import em
+from tests.e2e.test_ledger import em, em_process
 from tests.e2e.test_line import settled, slice_of
-from tests.line import Line
+from tests.line import BOOKKEEPING, Line
 from tests.waiting import until
 
 DELIVERIES = 150
 # Not a projection: when it was told what, and where its own work stands.
-WITHOUT = ("inbox", "outbox", "alembic_version", "catalog_version", "command", "attempt", "waiting")
+WITHOUT = (*BOOKKEEPING, "catalog_version", "command", "attempt", "waiting")
 
 
 @pytest.fixture
@@ -42,6 +44,8 @@ async def dump(line: Line) -> object:
 
 async def test_rebuild_corrects_what_a_wrong_translation_left_as_often_as_it_is_asked(told: Theatre) -> None:
     right = await dump(told.line)
+    await told.line.send_github("release", b'{"action":"published"}')  # a dead letter, then and now
+    await told.line.settled()
     for _ in range(2):
         await mistranslate(told.line)
         assert await dump(told.line) != right
@@ -49,8 +53,31 @@ async def test_rebuild_corrects_what_a_wrong_translation_left_as_often_as_it_is_
         code, text = await em(told.line, "rebuild", "metrics-svc")
 
         assert code == 0, text
+        assert " 1 deliveries can't be translated" in text
         assert await dump(told.line) == right
         assert await told.line.fetch("SELECT FROM pg_namespace WHERE nspname = 'metrics_rebuild'") == []
+
+
+async def test_what_follows_from_the_facts_can_be_derived_again_alone(told: Theatre) -> None:
+    right = await dump(told.line)
+    for statement in (
+        "DELETE FROM metrics.production_deployment",
+        "UPDATE metrics.change_link SET deployment = NULL, lead_time_s = 7",
+        "UPDATE metrics.bucket SET deployments = 99",
+        "DELETE FROM metrics.service",
+    ):
+        await told.line.fetch(statement)
+    assert await dump(told.line) != right
+
+    code, text = await em(told.line, "rebuild", "metrics-svc", "--derived")
+
+    assert code == 0, text
+    assert "is rebuilt from its facts" in text
+    assert await dump(told.line) == right
+    past = "SELECT count(*) AS n FROM metrics.change_link_past"
+    before = await told.line.fetch(past)
+    assert (await em(told.line, "rebuild", "metrics-svc", "--derived"))[0] == 0
+    assert await told.line.fetch(past) == before  # what was right is no news
 
 
 async def test_law_4_what_comes_while_it_is_rebuilt_is_in_the_result(theatre: Theatre) -> None:
@@ -60,7 +87,9 @@ async def test_law_4_what_comes_while_it_is_rebuilt_is_in_the_result(theatre: Th
     await theatre.send(deliveries)
     await line.settled()
     right = await dump(line)
+    await line.servers[METRICS_SVC.name].stop()  # who reads meanwhile would wait for what is truncated, and it for them
     await line.fetch("TRUNCATE " + ", ".join(f"metrics.{name}" for name in (*await tables(line), "inbox")))
+    await line.start(METRICS_SVC)
     for table in ("body", "duplicate", "delivery"):
         await line.fetch(f"DELETE FROM normalizer.{table}")
     async with line.broker() as connection:
@@ -85,40 +114,113 @@ async def test_law_4_what_comes_while_it_is_rebuilt_is_in_the_result(theatre: Th
 
 
 async def tables(line: Line) -> list[str]:
-    rows = await line.fetch("SELECT table_name FROM information_schema.tables WHERE table_schema = 'metrics'")
+    rows = await line.fetch(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'metrics' AND table_type = 'BASE TABLE'"
+    )
     return sorted({row["table_name"] for row in rows} - {*WITHOUT, "paused"})
 
 
 async def test_law_3_killed_in_the_middle_it_goes_on_and_ends_the_same(told: Theatre) -> None:
+    """normalizer between saying a page and noting it, metrics-svc within a batch, and the command itself."""
     line = told.line
     right = await dump(line)
     await mistranslate(line)
-    await line.servers[METRICS_SVC.name].kill()
-    rebuilding = asyncio.create_task(em(line, "rebuild", "metrics-svc"))
+    for service in (METRICS_SVC, NORMALIZER):
+        await line.servers[service.name].kill()
+    line.arm(NORMALIZER, "rebuild.published:kill")
+    line.arm(METRICS_SVC, "batch.handled:kill")
 
-    async def is_said() -> bool:
-        rows = await line.fetch("SELECT FROM normalizer.rebuild WHERE events > 0")
-        return bool(rows)
+    command = await begun(line)
+    for service in (NORMALIZER, METRICS_SVC):
+        await dies(line, service)
+    command.kill()
+    await command.wait()
+    for service in (NORMALIZER, METRICS_SVC):
+        line.arm(service, "")
+    await line.start(NORMALIZER, METRICS_SVC)
+    code, text = await em(line, "rebuild", "metrics-svc")
 
-    await until(is_said, timeout_s=30, what="nothing was said")
-    await line.servers[NORMALIZER.name].kill()
-    line.arm(METRICS_SVC, "batch.handled:kill:1")
-    server = line.servers[METRICS_SVC.name]
-    try:
+    assert code == 0, text
+    assert await dump(line) == right
+
+
+async def begun(line: Line) -> asyncio.subprocess.Process:
+    """A rebuild under way, and the command that waits for it."""
+    command = await em_process(line, "rebuild", "metrics-svc")
+    await until(lambda: is_in(line, "running", "said"), timeout_s=30, what="it did not begin")
+    return command
+
+
+async def is_in(line: Line, *states: str) -> bool:
+    return bool(await line.fetch("SELECT FROM normalizer.rebuild WHERE state = ANY($1)", list(states)))
+
+
+async def dies(line: Line, service: Service) -> None:
+    """Of the failpoint that it is armed with; that may be before it was ever ready."""
+    server = line.servers[service.name]
+    with suppress(StartFailed):
         await server.start()
-    except Exception:  # it may die before it was ever ready
-        assert not server.pid or server.crashed()
 
     async def is_dead() -> bool:
         return server.pid is None or server.crashed()
 
-    await until(is_dead, timeout_s=30, what="metrics-svc did not die")
-    line.arm(METRICS_SVC, "")
-    await line.start(NORMALIZER, METRICS_SVC)
-    code, text = await rebuilding
+    await until(is_dead, timeout_s=30, what=f"{service.name} did not die")
+
+
+async def test_law_4_catalog_that_changes_meanwhile_moves_what_is_being_built(told: Theatre) -> None:
+    """All is said and taken when the new version comes, so that only what moves the shadow can be right."""
+    line = told.line
+    await line.servers[NORMALIZER.name].kill()
+    command = await begun(line)
+    command.kill()
+    await command.wait()
+    await line.start(NORMALIZER)
+    await until(lambda: is_taken(line), timeout_s=30, what="it was not taken")
+
+    path = line.directory / "catalog.yaml"
+    path.write_text(path.read_text().replace("name: checkout", "name: till"))
+    await until(lambda: has_versions(line, 2), timeout_s=20, what="the catalog was not loaded")
+    right = await dump(line)
+    code, text = await em(line, "rebuild", "metrics-svc")
 
     assert code == 0, text
     assert await dump(line) == right
+    assert await line.fetch("SELECT FROM metrics.production_deployment WHERE service = 'till'")
+
+
+async def is_taken(line: Line) -> bool:
+    """All that a rebuild said stands in the shadow."""
+    return bool(
+        await line.fetch(
+            """
+            SELECT FROM normalizer.rebuild WHERE state = 'said'
+               AND events = (SELECT count(*) FROM metrics.inbox WHERE consumer = 'metrics_svc:REPLAY')
+            """
+        )
+    )
+
+
+async def has_versions(line: Line, count: int) -> bool:
+    return await line.count("metrics.catalog_version") == count
+
+
+async def test_what_vanished_before_it_was_taken_is_never_swapped_in(told: Theatre) -> None:
+    line = told.line
+    before = await dump(line)
+    await line.servers[METRICS_SVC.name].kill()
+    command = await begun(line)
+    await until(lambda: is_in(line, "said"), timeout_s=30, what="it was not said")
+    async with line.broker() as connection:
+        await connection.jetstream().purge_stream(line.subjects.stream("REPLAY"))
+    await line.start(METRICS_SVC)
+    _, err = await command.communicate()
+
+    assert command.returncode == 1
+    assert b"were gone from REPLAY" in err
+    assert await dump(line) == before
+    assert (await em(line, "rebuild", "metrics-svc", "--abandon"))[0] == 0
+    assert (await em(line, "rebuild", "metrics-svc"))[0] == 0
+    assert await dump(line) == before
 
 
 async def test_law_9_a_rebuild_tells_nobody_and_asks_nobody(theatre: Theatre) -> None:

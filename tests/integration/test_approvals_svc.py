@@ -1,12 +1,10 @@
 """approvals-svc as a process on a real broker, a real database and the GitHub counterpart: gate, click, callback."""
 
 import asyncio
+import hashlib
 import json
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,18 +12,11 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
-import jwt
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from approvals_svc import audit as chain
-from em.sandbox.gates import GithubSettings
-from em.sandbox.sender import slack_request
-from em.sandbox.server import Sandbox, sandbox
-from shared.contracts.envelope import encode_event, event_headers, read_event
 from shared.contracts.events import (
+    ApprovalAnchored,
     ApprovalDecided,
     ApprovalExecuted,
     ApprovalExpired,
@@ -33,308 +24,14 @@ from shared.contracts.events import (
     ApprovalVoted,
     ChatAction,
     ChatCommand,
-    DeploymentRequested,
     Event,
-    Gate,
-    Reply,
     SignedRequest,
 )
 from shared.contracts.services import APPROVALS_SVC
-from shared.contracts.streams import APPROVALS_EVENTS
-from shared.db.migrate import bootstrap, migrate
-from shared.http.auth import AUDIENCE, ISSUER
-from tests.line import SLACK_SECRET, Line, open_line
-from tests.provisioning import provisioned
+from tests.e2e.test_ledger import em, em_json
+from tests.line import open_line
+from tests.office import CATALOG, PEOPLE, Office, click_body
 from tests.waiting import until
-
-APP_ID = "4711"
-INSTALLATION = "99"
-TOKEN_KEY = "a-key-of-at-least-thirty-two-characters"
-CATALOG = """
-version: 1
-teams: [{name: payments, members: [ana, bo, cy, di]}]
-people:
-  - {name: ana, github: [ana-k], slack: [U0ANA]}
-  - {name: bo, github: [bo-l], slack: [U0BO]}
-  - {name: cy, github: [cy-m], slack: [U0CY]}
-  - {name: di, github: [di-n], slack: [U0DI]}
-services: [{name: checkout, team: payments, repositories: [acme/checkout]}]
-"""
-POLICY = """
-version: 5
-groups: {release: {people: [ana, bo, cy]}}
-rules:
-  - name: production-deploys
-    if: {action: deploy, environment: [production]}
-    outcome: require
-    requires: {group: release, count: 2}
-    separation: [requester]
-    expires: {after: 4h}
-  - name: staging-deploys
-    if: {environment: [staging]}
-    outcome: require
-    requires: {group: release, count: 1}
-"""
-TABLES = ("approval", "vote", "effect", "audit", "held", "answered", "trigger_seen", "inbox", "outbox")
-RUN_IDS = count(1000)
-PEOPLE = {"ana": "U0ANA", "bo": "U0BO", "cy": "U0CY", "di": "U0DI"}
-
-
-class Office:
-    """approvals-svc with its counterparts, seen from outside: events in, rows, events and callbacks out."""
-
-    def __init__(self, line: Line, github_url: str, control: httpx.AsyncClient) -> None:
-        self.line = line
-        self.github = github_url
-        self.control = control
-        self._callbacks_before = 0
-
-    async def publish(self, *events: Event) -> None:
-        async with self.line.broker() as connection:
-            for event in events:
-                subject = self.line.subjects.event(event.kind)
-                await connection.jetstream().publish(subject, encode_event(event), headers=event_headers(event))
-
-    async def settled(self) -> None:
-        """What was published is handled, and what that said is published."""
-
-        async def is_settled() -> bool:
-            pending = await self.line.pending(APPROVALS_EVENTS.name, APPROVALS_EVENTS.stream)
-            return not pending and not await self.line.count("approvals.outbox")
-
-        await until(is_settled, timeout_s=20, what="approvals-svc did not settle")
-
-    # ---- gates -------------------------------------------------------------------------------------------------
-
-    async def gate(self, **changed: Any) -> int:
-        """A gate that waits at GitHub and here; returns the approval's number."""
-        event = self.gate_event(**changed)
-        assert event.gate
-        await self.control.post(
-            "/github/runs",
-            json={
-                "repository": event.repository,
-                "run_id": int(event.gate.run_id),
-                "environments": [event.environment],
-            },
-        )
-        await self.publish(event)
-        await self.settled()
-        [row] = await self.line.fetch("SELECT max(id) AS number FROM approvals.approval")
-        return int(row["number"])
-
-    def gate_event(self, **changed: Any) -> DeploymentRequested:
-        """Of a run of its own: JetStream remembers the ids of events for longer than a test."""
-        run_id = next(RUN_IDS)
-        callback = f"{self.github}/repos/acme/checkout/actions/runs/{run_id}/deployment_protection_rule"
-        fields: dict[str, Any] = {
-            "occurred_at": datetime.now(UTC),
-            "repository": "acme/checkout",
-            "deployment_id": f"d{run_id}",
-            "environment": "production",
-            "sha": "c0ffee" * 6,
-            "creator": "ana-k",
-            "actor": "ana-k",
-            "gate": Gate(run_id=str(run_id), callback_url=callback, installation_id=INSTALLATION),
-            "id": str(uuid4()),
-            "source": "github",
-            "received_at": datetime.now(UTC),
-            **changed,
-        }
-        return DeploymentRequested(**fields)
-
-    async def break_github(self, **rule: Any) -> None:
-        (await self.control.post("/faults", json=[{"service": "github", **rule}])).raise_for_status()
-
-    async def callbacks(self) -> list[dict[str, Any]]:
-        """Decisions that GitHub took, repeated ones included, once no effect waits any more."""
-
-        async def is_done() -> bool:
-            return not await self.line.fetch("SELECT 1 FROM approvals.effect WHERE state IN ('pending', 'leased')")
-
-        await until(is_done, timeout_s=15, what="an effect waits still")
-        await self.settled()
-        return list((await self.control.get("/github/decisions")).json())[self._callbacks_before :]
-
-    async def callback(self) -> dict[str, Any]:
-        [only] = await self.callbacks()
-        return only
-
-    # ---- people ------------------------------------------------------------------------------------------------
-
-    def click(self, number: int, person: str, verb: str = "approve", **changed: Any) -> ChatAction:
-        """As ingest and normalizer hand on a click that Slack signed."""
-        received_at = changed.pop("received_at", datetime.now(UTC))
-        body = changed.pop("body", None) or click_body(number, PEOPLE.get(person, person), verb, **changed)
-        signed = slack_request(SLACK_SECRET, body, received_at.timestamp())
-        return ChatAction(
-            occurred_at=received_at,
-            received_at=received_at,
-            id=str(uuid4()),
-            source="slack",
-            team="T1",
-            user=PEOPLE.get(person, person),
-            channel="C1",
-            callback=verb,
-            value=f"{verb}:{number}:1",
-            signed=SignedRequest(
-                body=body, timestamp=signed["X-Slack-Request-Timestamp"], signature=signed["X-Slack-Signature"]
-            ),
-        )
-
-    async def clicks(self, number: int, *people: str, verb: str = "approve") -> None:
-        await self.publish(*(self.click(number, person, verb) for person in people))
-        await self.settled()
-
-    def token(self, person: str, role: str = "approver") -> dict[str, str]:
-        now = int(time.time())
-        claims = {"iat": now, "nbf": now, "exp": now + 600, "iss": ISSUER, "aud": AUDIENCE, "jti": str(uuid4())}
-        signed = jwt.encode({**claims, "sub": person, "typ": "access", "role": role}, TOKEN_KEY, algorithm="HS256")
-        return {"Authorization": f"Bearer {signed}"}
-
-    async def vote(self, number: int, person: str, decision: str = "approve", **headers: str) -> httpx.Response:
-        url = self.line.url(APPROVALS_SVC, f"/v1/approvals/{number}/decision")
-        return await self.line.http.post(url, json={"decision": decision}, headers={**self.token(person), **headers})
-
-    # ---- what came out -----------------------------------------------------------------------------------------
-
-    async def show(self, number: int) -> dict[str, Any]:
-        url = self.line.url(APPROVALS_SVC, f"/v1/approvals/{number}")
-        answer = await self.line.http.get(url, headers=self.token("ana", "viewer"))
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    async def said(self) -> list[Event]:
-        """Events and replies of approvals-svc, in the order they were published."""
-        found = []
-        async with self.line.broker() as connection:
-            js = connection.jetstream()
-            for stream in ("EVENTS", "NOTIFY"):
-                name = self.line.subjects.stream(stream)
-                state = (await js.stream_info(name)).state
-                for sequence in range(state.first_seq, state.last_seq + 1):
-                    message = await js.get_msg(name, sequence)
-                    event = read_event(message.headers or {}, message.data or b"")
-                    if event and event.source == APPROVALS_SVC.name:
-                        found.append(event)
-        return found
-
-    async def metric(self, name: str) -> float:
-        lines = (await self.line.http.get(self.line.url(APPROVALS_SVC, "/metrics"))).text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
-
-    async def replies(self) -> list[str]:
-        return [event.text for event in await self.said() if isinstance(event, Reply)]
-
-    async def held(self) -> list[str]:
-        return [row["reason"] for row in await self.line.fetch("SELECT reason FROM approvals.held ORDER BY id")]
-
-    async def forget(self) -> None:
-        """Everything that a test before this one left."""
-        await self.control.delete("/faults")
-        await self.settled()
-        self._callbacks_before = len((await self.control.get("/github/decisions")).json())
-        await self.line.fetch(f"TRUNCATE {', '.join(f'approvals.{table}' for table in TABLES)} RESTART IDENTITY")
-        async with self.line.broker() as connection:
-            for stream in ("EVENTS", "NOTIFY"):
-                await connection.jetstream().purge_stream(self.line.subjects.stream(stream))
-
-
-def click_body(number: int, person: str, verb: str = "approve", **changed: Any) -> bytes:
-    payload = {
-        "type": "block_actions",
-        "user": {"id": person, "team_id": "T1"},
-        "team": {"id": "T1"},
-        "channel": {"id": "C1"},
-        "container": {"message_ts": "1.1", "channel_id": "C1"},
-        "trigger_id": f"{uuid4().hex}",
-        "actions": [{"action_id": verb, "value": f"{verb}:{number}:1", "block_id": "b", "action_ts": "1.1"}],
-        **changed,
-    }
-    return urlencode({"payload": json.dumps(payload)}).encode()
-
-
-@pytest.fixture(scope="module")
-def app_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-@pytest.fixture(scope="module")
-async def counterparts(app_key: rsa.RSAPrivateKey) -> AsyncIterator[Sandbox]:
-    public = app_key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    async with sandbox(github_settings=GithubSettings(app_id=APP_ID, public_key=public.decode())) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def own_database(postgres_url: str) -> AsyncIterator[str]:
-    name = f"approvals_{uuid4().hex[:8]}"
-    admin = await asyncpg.connect(postgres_url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    await bootstrap(url, progress=lambda _: None)
-    await migrate(url, progress=lambda _: None)
-    yield url
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-
-
-@pytest.fixture(scope="module")
-async def replicas(
-    nats_url: str,
-    own_database: str,
-    counterparts: Sandbox,
-    app_key: rsa.RSAPrivateKey,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[list[Office]]:
-    """Two processes on one schema and one durable."""
-    prefix = f"t{uuid4().hex[:10]}"
-    await provisioned(nats_url, prefix)
-    async with AsyncExitStack() as stack:
-        control = await stack.enter_async_context(httpx.AsyncClient(base_url=counterparts.control_url))
-        lines = [
-            await stack.enter_async_context(
-                open_line(
-                    nats_url=nats_url,
-                    database_url=own_database,
-                    prefix=prefix,
-                    directory=(directory := tmp_path_factory.mktemp("approvals")),
-                    environment=environment(directory, counterparts, app_key),
-                )
-            )
-            for _ in range(2)
-        ]
-        for line in lines:
-            await line.start(APPROVALS_SVC)
-        yield [Office(line, counterparts.github_url, control) for line in lines]
-
-
-def environment(directory: Path, counterparts: Sandbox, app_key: rsa.RSAPrivateKey) -> dict[str, str]:
-    (directory / "catalog.yaml").write_text(CATALOG)
-    (directory / "policy.yaml").write_text(POLICY)
-    (directory / "app.pem").write_bytes(
-        app_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return {
-        "CATALOG_PATH": str(directory / "catalog.yaml"),
-        "POLICY_PATH": str(directory / "policy.yaml"),
-        "GITHUB_API_URL": counterparts.github_url,
-        "GITHUB_APP_ID": APP_ID,
-        "GITHUB_APP_PRIVATE_KEY_FILE": str(directory / "app.pem"),
-        "AUTH_ENABLED": "true",
-        "JWT_ALGORITHM": "HS256",
-        "JWT_SECRET_KEY": TOKEN_KEY,
-    }
-
-
-@pytest.fixture
-async def office(replicas: list[Office]) -> Office:
-    await replicas[0].forget()
-    return replicas[0]
 
 
 def kinds(events: Sequence[Event]) -> list[type[Event]]:
@@ -472,6 +169,26 @@ async def test_command_votes_and_lists(office: Office) -> None:
     assert "not on a Friday" in (await office.callback())["comment"]
 
 
+async def test_ask_is_answered_from_what_was_decided(office: Office) -> None:
+    number = await office.gate()
+    await office.clicks(number, "bo", verb="decline")
+
+    async def is_found() -> bool:
+        return await office.line.count("approvals.document") == 1
+
+    await until(is_found, timeout_s=20, what="the decision became no document")
+    await office.publish(_command(office, "cy", "ask who declined checkout?"), _command(office, "cy", "ask"))
+    await office.settled()
+
+    async def are_answered() -> bool:
+        return len(await office.replies()) == 2
+
+    await until(are_answered, timeout_s=20, what="ask was not answered")
+    misspelt, answer = sorted(await office.replies(), key=lambda text: text.startswith("decision"))
+    assert misspelt == "Which one? Say: ask <words>"
+    assert answer.startswith(f"decision #{number} · acme/checkout ")
+
+
 async def test_twenty_votes_at_once_on_two_replicas_decide_once(
     office: Office, replicas: list[Office], scale: int
 ) -> None:
@@ -573,9 +290,9 @@ HELD_GATES = [
     "the callback has another scheme than the configured API's",
     "the callback has another path than the configured API's",
     "without an installation of the App there is no way to answer",
-    "gates of gitlab are not answered",
+    "gates of gitlab are not answered without GITLAB_TOKEN",
     "the repository's name is not owner/name",
-    "the environment's name can't be one of GitHub's",
+    "the environment's name can't be one of a platform's",
     "nobody is named as requester, so nobody can be excluded",
 ]
 
@@ -642,6 +359,27 @@ async def test_api_votes_once_per_key_and_says_how_it_ended(office: Office) -> N
     assert (await office.vote(4242, "bo")).status_code == 404
 
 
+async def test_votes_on_several_are_decided_each_for_itself(office: Office) -> None:
+    first, own, third = [await office.gate(environment=e) for e in ("staging", "staging", "production")]
+    await office.vote(own, "cy")
+    url = office.line.url(APPROVALS_SVC, "/v1/approvals/batch-decision")
+    body = {"items": [{"approval": number, "decision": "approve"} for number in (first, own, 4242, third)]}
+    headers = {**office.token("bo"), "Idempotency-Key": "monday"}
+
+    answer = await office.line.http.post(url, json=body, headers=headers)
+    again = await office.line.http.post(url, json=body, headers=headers)
+
+    items = answer.json()["items"]
+    found = [(item["approval"], item["status"]) for item in items]
+    assert found == [(first, 200), (own, 409), (4242, 404), (third, 200)]
+    assert [items[0]["answer"]["status"], items[3]["answer"]["status"]] == ["approved", "pending"]
+    assert (items[1]["type"], items[1]["decision"]) == ("/problems/decided", "approved")
+    assert [item["answer"]["replayed"] for item in again.json()["items"] if "answer" in item] == [True, True]
+    assert [vote["person"] for vote in (await office.show(third))["votes"]] == ["bo"]
+    too_many = {"items": [{"approval": first, "decision": "approve"}] * 101}
+    assert (await office.line.http.post(url, json=too_many, headers=headers)).status_code == 422
+
+
 async def test_without_configuration_nobody_votes_and_decisions_wait(
     nats_url: str, database_url: str, prefix: str, tmp_path: Path
 ) -> None:
@@ -670,28 +408,12 @@ async def test_without_configuration_nobody_votes_and_decisions_wait(
         assert health["integrations"]["github"].startswith("not configured: set GITHUB_APP_ID")
 
 
-async def test_audit_chain_is_whole_and_can_not_be_rewritten(office: Office) -> None:
-    number = await office.gate()
-    await office.clicks(number, "ana", "bo", "cy")
-    await office.callback()
+async def test_service_can_not_rewrite_the_audit(office: Office) -> None:
+    await office.gate()
 
-    rows = await office.line.fetch("SELECT * FROM approvals.audit WHERE approval_id = $1 ORDER BY seq", number)
-    [kept] = await office.line.fetch("SELECT public_id, audit_seq, audit_head FROM approvals.approval")
-    entries = [_entry(row) for row in rows]
-
-    def first_bad(tampered: list[chain.Entry]) -> int | None:
-        return chain.first_bad(
-            tampered, public_id=str(kept["public_id"]), seq=kept["audit_seq"], head=kept["audit_head"]
-        )
-
-    assert first_bad(entries) is None
-    assert first_bad(entries[:-1]) == len(entries)
-    assert first_bad([entries[0], entries[2], entries[1], *entries[3:]]) == 2
-    assert first_bad([*entries[:2], msgspec.structs.replace(entries[2], verb="approve!"), *entries[3:]]) == 3
-    with pytest.raises(asyncpg.RaiseError, match="append-only"):
-        await office.line.fetch("UPDATE approvals.audit SET verb = 'x'")
-    with pytest.raises(asyncpg.RaiseError, match="append-only"):
-        await office.line.fetch("DELETE FROM approvals.audit")
+    for statement in ("UPDATE approvals.audit SET verb = 'x'", "DELETE FROM approvals.audit"):
+        with pytest.raises(asyncpg.RaiseError, match="append-only"):
+            await office.line.fetch(statement)
 
 
 async def test_decision_is_counted_by_one_replica(office: Office, replicas: list[Office]) -> None:
@@ -708,6 +430,68 @@ async def test_decision_is_counted_by_one_replica(office: Office, replicas: list
     await until(is_counted, timeout_s=5, what="the decision was not counted")
     await asyncio.sleep(1.2)  # the other replica looks once a second
     assert await counted() == before + 1
+
+
+async def test_audit_is_read_in_pages_by_operators(office: Office) -> None:
+    numbers = [await office.gate(environment="staging") for _ in range(2)]
+    for number in numbers:
+        await office.vote(number, "bo")
+    await office.callbacks()
+
+    async def read(role: str, **query: Any) -> httpx.Response:
+        url = office.line.url(APPROVALS_SVC, "/v1/audit")
+        return await office.line.http.get(url, params=query, headers=office.token("ana", role))
+
+    pages, after = [], ""
+    while page := (answer := (await read("operator", limit=3, after=after)).json())["items"]:
+        pages.append(page)
+        after = answer["next"]
+    rows = [row for page in pages for row in page]
+    one = (await read("admin", approval=numbers[1])).json()["items"]
+    since = (await read("admin", since=rows[5]["at"])).json()["items"]
+
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
+    assert [row["at"] for row in rows] == sorted(row["at"] for row in rows)
+    assert [row["verb"] for row in one] == ["requested", "approve", "decided", "claimed", "executed"]
+    assert since == [row for row in rows if row["at"] >= rows[5]["at"]]
+    for row in rows:
+        covered = {name: row[name] for name in row if name not in ("public_id", "prev_hash", "hash")}
+        text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert hashlib.sha256(bytes.fromhex(row["prev_hash"]) + text.encode()).hexdigest() == row["hash"]
+    assert (await read("viewer")).status_code == 403
+    assert {(await read("admin", after=bad)).status_code for bad in ("x", "2026-01-01T00:00:00Z_1_x", "a_b_c")} == {422}
+
+
+async def test_operator_verifies_exports_and_looks_from_a_shell(office: Office) -> None:
+    number = await office.gate(environment="staging")
+    await office.clicks(number, "bo")
+    await office.callback()
+    await office.line.fetch("UPDATE approvals.approval SET created_at = created_at - interval '1 hour'")
+
+    async def is_anchored() -> bool:
+        return any(isinstance(event, ApprovalAnchored) for event in await office.said())
+
+    await until(is_anchored, timeout_s=30, what="no replica set an anchor")
+    url = office.line.url(APPROVALS_SVC, "/v1/audit/anchors")
+    [anchor] = (await office.line.http.get(url, headers=office.token("ana", "viewer"))).json()["items"]
+
+    whole = await em_json(office.line, "approvals", "verify")
+    _, listed = await em(office.line, "approvals", "list", "--status", "executed")
+    _, shown = await em(office.line, "approvals", "show", str(number))
+    _, exported = await em(office.line, "approvals", "export", "--id", str(number))
+    # No replica sets the next one at once, which would be a first one again.
+    await office.line.fetch("UPDATE approvals.approval SET created_at = created_at + interval '1 hour'")
+    await office.line.fetch("TRUNCATE approvals.anchor, approvals.anchored")
+    code, text = await em(office.line, "approvals", "verify")
+    offline, _ = await em(office.line, "approvals", "verify", "--offline")
+
+    assert whole == {"rows": 5, "chains": 1, "anchors": 1, "problem": "", "whole": True}
+    assert anchor["approvals"] == 1
+    assert f"#{number}" in listed
+    assert "approve" in shown
+    assert [json.loads(line)["seq"] for line in exported.splitlines()] == [1, 2, 3, 4, 5]
+    assert (code, offline) == (1, 0)
+    assert "anchor 1 is gone: it was published" in text
 
 
 def _resigned(click: ChatAction, *, body: bytes) -> ChatAction:
@@ -737,8 +521,3 @@ def _command(office: Office, person: str, text: str) -> ChatCommand:
     }
     click = office.click(0, person, body=urlencode(fields).encode())
     return ChatCommand(**{**_fields(click), "command": "/em", "text": text})
-
-
-def _entry(row: asyncpg.Record) -> chain.Entry:
-    fields = {**row, "actor": msgspec.json.decode(row["actor"], type=chain.Actor)}
-    return chain.Entry(**{**fields, "detail": msgspec.json.decode(row["detail"])})

@@ -213,7 +213,14 @@ async def test_again_consumer_publishes_what_its_handler_returns_before_it_ackno
         return [Outgoing(subject=subject, body=encode_event(release), headers=event_headers(release))]
 
     await bench.publish("a")
+
+    async def is_said() -> bool:
+        stream = bench.bus.subjects.stream("EVENTS")
+        info = await bench.bus.js.stream_info(stream, subjects_filter=bench.bus.subjects.event(release.kind))
+        return bool(info.state.subjects)
+
     async with bench.consuming(answer, once=False):
+        await until(is_said, timeout_s=20, what="what the handler returned was not published")
         await bench.idle()
 
     stored = await bench.bus.js.get_last_msg(

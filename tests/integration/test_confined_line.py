@@ -1,16 +1,19 @@
-"""Laws 1 and 5, N-16: the line under its own rights, and services whose servers are away, refuse or forget."""
+"""Laws 1 and 5, N-16: the line under its own rights, what they keep from a thief, and servers away or forgetful."""
 
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from msgspec.structs import replace as replace_fields
+from nats import connect
 from nats.aio.client import Client
 
 from em.credentials import new_seed
@@ -18,19 +21,40 @@ from em.embedded import NatsServer, PostgresServer
 from em.embedded.server import Server
 from em.nats_users import users_file
 from em.program import Program, Ready
+from em.sandbox.server import Sandbox, sandbox
 from shared.bus.connection import open_operator
 from shared.bus.provision import provision
+from shared.contracts.envelope import encode_event, event_headers
+from shared.contracts.events import DeploymentRequested, Event, Gate
 from shared.contracts.rights import OPERATOR, USERS
-from shared.contracts.services import INGEST, METRICS_SVC, NORMALIZER, NOTIFIER, SERVICES, Service
+from shared.contracts.services import APPROVALS_SVC, INGEST, METRICS_SVC, NORMALIZER, NOTIFIER, SERVICES, Service
+from shared.contracts.streams import APPROVALS_EVENTS
 from shared.contracts.subjects import Subjects
 from shared.db.migrate import bootstrap, migrate
 from shared.db.pool import ForgetfulDatabase, open_pool
 from shared.settings import DatabaseSettings, ServiceSettings
-from tests.line import Line
+from tests.forging import Forger
+from tests.gatehouse import APP_ID, APP_PRIVATE_KEY, app_settings
+from tests.line import SLACK_SECRET, Line
 from tests.provisioning import ATTESTED, provisioned
 from tests.waiting import until
 
 SUBJECTS = Subjects("em")
+CATALOG = """
+version: 1
+people:
+  - {name: ana, github: [ana-k], slack: [U0ANA]}
+  - {name: bo, github: [bo-l], slack: [U0BO]}
+  - {name: cy, github: [cy-m], slack: [U0CY]}
+  - {name: di, github: [di-n], slack: [U0DI]}
+services: [{name: checkout, repositories: [acme/checkout]}]
+"""
+POLICY = """
+version: 1
+groups: {release: {people: [ana, bo, cy]}}
+rules: [{name: all, outcome: require, requires: {group: release, count: 2}, separation: [requester]}]
+"""
+FORGERIES = 1000
 PULL_REQUEST = Path(__file__).parent.parent / "fixtures/github/pull_request.merged.json"
 
 
@@ -70,8 +94,14 @@ async def nats(seeds: dict[str, str], tmp_path: Path) -> AsyncIterator[NatsServe
 
 
 @pytest.fixture
+async def platforms() -> AsyncIterator[Sandbox]:
+    async with sandbox(github_settings=app_settings()) as running:
+        yield running
+
+
+@pytest.fixture
 async def confined(
-    nats: NatsServer, seeds: dict[str, str], database_url: str, tmp_path: Path
+    nats: NatsServer, seeds: dict[str, str], platforms: Sandbox, database_url: str, tmp_path: Path
 ) -> AsyncIterator[ConfinedLine]:
     logins = {service.name: await _login(database_url, service) for service in SERVICES if service.schema}
     async with AsyncExitStack() as stack:
@@ -82,8 +112,18 @@ async def confined(
             database_url=database_url,
             prefix="em",
             directory=tmp_path,
-            environment={},
+            environment={
+                "CATALOG_PATH": str(tmp_path / "catalog.yaml"),
+                "POLICY_PATH": str(tmp_path / "policy.yaml"),
+                "GITHUB_API_URL": platforms.github_url,
+                "GITHUB_APP_ID": APP_ID,
+                "GITHUB_APP_PRIVATE_KEY": APP_PRIVATE_KEY,
+                "GITHUB_SWEEP_S": "0",
+                "GITHUB_REPORTS": "false",
+            },
         )
+        (tmp_path / "catalog.yaml").write_text(CATALOG)
+        (tmp_path / "policy.yaml").write_text(POLICY)
         stack.push_async_callback(line.close)
         yield line
 
@@ -111,6 +151,142 @@ async def test_law_5_delivery_travels_the_whole_line_under_its_own_rights(confin
     assert await confined.count("metrics.change") == 1
     assert await confined.messages("DEAD") == 0
     assert [s.name for s in SERVICES if "permissions violation" in confined.log(s).lower()] == []
+
+
+async def test_S18_thief_of_normalizers_credentials_casts_no_vote(
+    confined: ConfinedLine, nats: NatsServer, seeds: dict[str, str], database_url: str
+) -> None:
+    await confined.start(APPROVALS_SVC)
+    async with thief(nats, seeds[NORMALIZER.name]) as stolen:
+        await stolen(_gate())
+        await _handled(confined)
+        [row] = await confined.fetch("SELECT id FROM approvals.approval")
+        forger = Forger(secret=SLACK_SECRET, number=row["id"], seed=7)
+
+        for forgery in forger.forgeries(FORGERIES):
+            await stolen(forgery)
+        await _handled(confined)
+        refused = await confined.count("approvals.held") + await _refused(confined)
+        await _cannot_write_votes(await _login(database_url, NORMALIZER))
+
+        assert refused == FORGERIES
+        assert await confined.count("approvals.vote") == 0
+        # What is not forged is heard: the others failed for being forged.
+        genuine = forger.click("U0BO")
+        await stolen(genuine)
+        await stolen(genuine.stamped(id="again", source="slack", origin="live", received_at=genuine.received_at))
+        await _handled(confined)
+        votes = await confined.fetch("SELECT voter FROM approvals.vote")
+        [found] = await confined.fetch("SELECT status FROM approvals.approval")
+        assert ([vote["voter"] for vote in votes], found["status"]) == (["bo"], "pending")
+
+
+FORGED_GATES = {
+    "creator": {"creator": "ana-k"},
+    "actor": {"actor": "di-n"},
+    "commit": {"sha": "c0ffee" * 6},
+    "environment": {"environment": "staging"},
+    "deployment": {"deployment_id": "71"},
+    "no deployment": {"deployment_id": "", "sha": "c0ffee" * 6},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED_GATES.values(), ids=FORGED_GATES)
+async def test_S18_thief_of_normalizers_credentials_invents_no_gate_that_is_let_through(
+    confined: ConfinedLine, nats: NatsServer, seeds: dict[str, str], platforms: Sandbox, forged: dict[str, str]
+) -> None:
+    """Two people say yes, each by a click that Slack signed, to what is not what waits at GitHub."""
+    true = {"sha": "badbad" * 6, "creator": "di-n", "actor": "ana-k", "deployment_id": "70"}
+    await _wait_at_github(confined, platforms, run_id=7, **true)
+    harmless = true | {"deployment_id": "71", "sha": "c0ffee" * 6}
+    await _wait_at_github(confined, platforms, run_id=8, **harmless)
+    await confined.start(APPROVALS_SVC)
+    async with thief(nats, seeds[NORMALIZER.name]) as stolen:
+        await stolen(_gate("7", **true | forged))
+        await _let_two_agree(confined, stolen, number=1)
+        await stolen(_gate("8", **harmless))
+        await _let_two_agree(confined, stolen, number=2)
+
+        await until(lambda: _are_carried_out(confined), timeout_s=20, what="an effect waits still")
+
+    found = await confined.fetch("SELECT status FROM approvals.approval ORDER BY id")
+    decisions = (await confined.http.get(f"{platforms.control_url}/github/decisions")).json()
+    assert [row["status"] for row in found] == ["dead", "executed"]
+    assert [(each["run_id"], "#2 " in each["comment"]) for each in decisions] == [(8, True)]
+
+
+async def _wait_at_github(line: ConfinedLine, platforms: Sandbox, *, run_id: int, **true: str) -> None:
+    run = {"repository": "acme/checkout", "run_id": run_id, "environments": ["production"]}
+    told = run | true | {"deployment_id": int(true["deployment_id"])}
+    (await line.http.post(f"{platforms.control_url}/github/runs", json=told)).raise_for_status()
+
+
+async def _let_two_agree(line: ConfinedLine, stolen: Callable[[Event], Awaitable[None]], *, number: int) -> None:
+    await _handled(line)
+    people = Forger(secret=SLACK_SECRET, number=number, seed=number)
+    for voter in ("U0BO", "U0CY"):
+        await stolen(people.click(voter))
+    await _handled(line)
+
+
+async def _are_carried_out(line: ConfinedLine) -> bool:
+    return not await line.fetch("SELECT 1 FROM approvals.effect WHERE state IN ('pending', 'leased')")
+
+
+def _gate(run_id: str = "7", **said: str) -> DeploymentRequested:
+    now = datetime.now(UTC)
+    event = DeploymentRequested(
+        occurred_at=now,
+        repository="acme/checkout",
+        deployment_id="70",
+        environment="production",
+        sha="c0ffee" * 6,
+        creator="ana-k",
+        actor="ana-k",
+        gate=Gate(run_id=run_id, callback_url="", installation_id="99"),
+    ).stamped(id=f"gate-{run_id}", source="github", origin="live", received_at=now)
+    return replace_fields(event, **said)
+
+
+@asynccontextmanager
+async def thief(server: NatsServer, seed: str) -> AsyncIterator[Callable[[Event], Awaitable[None]]]:
+    """Says events as normalizer may."""
+    connection = await connect(server.url, nkeys_seed_str=seed, inbox_prefix=f"_INBOX_{NORMALIZER.name}")
+
+    async def say(event: Event) -> None:
+        subject = SUBJECTS.event(event.kind)
+        await connection.jetstream().publish(subject, encode_event(event), headers=event_headers(event))
+
+    try:
+        yield say
+    finally:
+        await connection.close()
+
+
+async def _handled(line: ConfinedLine) -> None:
+    async def is_handled() -> bool:
+        return not await line.pending(APPROVALS_EVENTS.name, APPROVALS_EVENTS.stream)
+
+    await until(is_handled, timeout_s=60, what="approvals-svc did not handle what was said")
+
+
+async def _refused(line: ConfinedLine) -> int:
+    [row] = await line.fetch("SELECT count(*) AS refused FROM approvals.audit WHERE verb = 'refused'")
+    return int(row["refused"])
+
+
+async def _cannot_write_votes(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in (
+            "INSERT INTO approvals.vote SELECT 1, 1, 'bo', 'approve', '', 'slack', 'U0BO', now()",
+            "UPDATE approvals.approval SET status = 'approved', decision = 'approved', decided_at = now()",
+            "SET ROLE approvals_svc",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def test_N16_service_whose_user_is_taken_away_ends_at_once_and_says_why(

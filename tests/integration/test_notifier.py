@@ -18,7 +18,9 @@ from em.sandbox.workspace import SlackSettings
 from shared.contracts.envelope import encode_event, event_headers
 from shared.contracts.events import (
     ApprovalDecided,
+    ApprovalNumbers,
     ApprovalRequested,
+    ApprovalSummarized,
     ApprovalVoted,
     ChatCommand,
     DeploymentFinished,
@@ -38,6 +40,8 @@ from tests.waiting import until
 
 TOKEN = "xoxb-sandbox"
 CATALOG = """
+people: [{name: ana, github: [ana-k], slack: [U0ANA]}]
+teams: [{name: books, slack_channel: "#search"}]
 services:
   - {name: checkout, repositories: [acme/checkout], slack_channel: "#payments"}
   - {name: search, repositories: [acme/search], slack_channel: "#search"}
@@ -242,17 +246,63 @@ async def test_one_message_per_thing_is_posted_and_then_updated(stage: Stage) ->
 
     for step in range(3):
         await stage.publish([story[step] for story in stories])
-        await stage.all_shown(3 if step else 2)  # that a deployment was asked for is no news yet
+        await stage.all_shown((2, 3, 4)[step])  # that a deployment was asked for is no news yet; a resolve is noted
 
-    assert await stage.counts() == {"posts": 3, "updates": 5, "ephemerals": 0, "duplicates": 0}
+    assert await stage.counts() == {"posts": 4, "updates": 5, "ephemerals": 0, "duplicates": 0}
     payments = await stage.transcript("#payments")
     assert {message["text"] for message in payments} == {
         "Deploy checkout to production succeeded after 1 min 10 s · 0000000 · by ana-k",
         "Deploy checkout to production: approved by ana, bo",
     }
     assert not any(block["type"] == "actions" for message in payments for block in message["blocks"])
-    [told] = await stage.transcript("#search")
-    assert told["text"] == "Incident resolved: Search is slow (search)"
+    card, note = await stage.transcript("#search")
+    assert {card["text"], note["text"]} == {"Incident resolved: Search is slow (search)"}
+    assert note["thread_ts"] == card["ts"]
+
+
+async def test_a_word_in_the_thread_tells_that_a_deployment_failed_and_who_has_to_look(stage: Stage) -> None:
+    requested, started, finished = deployment(1)
+    assert isinstance(finished, DeploymentFinished)
+    failed = msgspec.structs.replace(finished, outcome="failed")
+    await stage.publish([requested, started])
+    await stage.all_shown(1)
+
+    await stage.publish([failed, failed])
+    await stage.all_shown(2)
+
+    card, note = await stage.transcript("#payments")
+    line = "Deploy checkout to production failed after 1 min 10 s · 0000000 · by ana-k"
+    assert (card["text"], card["thread_ts"]) == (line, None)
+    assert (note["text"], note["thread_ts"]) == (f"<@U0ANA> {line}", card["ts"])
+    assert await stage.counts() == {"posts": 2, "updates": 1, "ephemerals": 0, "duplicates": 0}
+
+
+async def test_a_word_that_may_have_been_said_is_looked_for_in_its_thread_and_not_repeated(stage: Stage) -> None:
+    story = incident()
+    await stage.publish(story[:1])
+    await stage.all_shown(1)
+    rule = {"service": "slack", "kind": "drop_after", "method": "chat.postMessage", "nth": 1}
+    await stage.control("/faults", [rule])
+
+    await stage.publish(story[2:])
+    await stage.all_shown(2)
+
+    card, note = await stage.transcript("#search")
+    assert (note["text"], note["thread_ts"]) == ("Incident resolved: Search is slow (search)", card["ts"])
+    assert (await stage.counts())["duplicates"] == 0
+
+
+async def test_what_a_replay_tells_changes_the_card_and_says_no_word(stage: Stage) -> None:
+    story = incident()
+    await stage.publish(story[:1])
+    await stage.all_shown(1)
+
+    await stage.publish([msgspec.structs.replace(story[2], origin="replay")])
+    await stage.handled()
+    await until(lambda: _is(stage, ["shown"]), timeout_s=WAIT_S, what="the card was not edited")
+
+    [card] = await stage.transcript("#search")
+    assert card["text"] == "Incident resolved: Search is slow (search)"
 
 
 async def test_events_twice_and_shuffled_make_one_post_per_thing_with_the_same_content(stage: Stage) -> None:
@@ -445,7 +495,7 @@ async def test_without_a_token_nothing_is_sent_and_the_rows_say_so(
         nats_url=nats_url, database_url=database_url, prefix=prefix, directory=tmp_path, environment={}
     ) as line:
         await line.start(NOTIFIER)
-        stage = Stage(line, Sandbox("", "", ""), Gate())
+        stage = Stage(line, Sandbox(), Gate())
 
         await stage.publish(deployment(1))
         await until(lambda: _is(stage, ["dry_run"]), timeout_s=WAIT_S, what="the message was not marked")
@@ -458,3 +508,16 @@ async def test_without_a_token_nothing_is_sent_and_the_rows_say_so(
 
 async def _is(stage: Stage, states: list[str]) -> bool:
     return await stage.states() == states
+
+
+async def test_week_of_approvals_is_told_once_in_the_channel_of_its_team(stage: Stage) -> None:
+    numbers = ApprovalNumbers(asked=3, decided=3, declined=0, auto=0, expired=0, p50_s=60.0, p90_s=90.0, over_sla=0)
+    week = ApprovalSummarized(occurred_at=ago(5), team="books", week=ago(5).date(), sla_s=14_400.0, numbers=numbers)
+    told = stamped(week, source="approvals_svc", name="books")
+
+    await stage.publish([told, told, msgspec.structs.replace(told, id="said-again")])
+
+    await stage.all_shown(1)
+    [posted] = await stage.transcript("#search")
+    assert posted["text"].startswith("Approvals of books, week of ")
+    assert len(await stage.posts()) == 1

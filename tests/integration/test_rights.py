@@ -18,7 +18,7 @@ from shared.bus.connection import InvalidNatsUser, open_bus, open_operator
 from shared.bus.provision import provision
 from shared.contracts.envelope import Outgoing
 from shared.contracts.events import KINDS
-from shared.contracts.rights import OPERATOR, OWNED, USERS, owned_words
+from shared.contracts.rights import OPERATOR, OWNED, REPLIES, USERS, owned_words
 from shared.contracts.services import APPROVALS_SVC, INGEST, METRICS_SVC, NORMALIZER, NOTIFIER, SERVICES, Service
 from shared.contracts.streams import DURABLES, STREAMS
 from shared.contracts.subjects import Subjects
@@ -158,7 +158,7 @@ async def test_S17_denied_publish_is_not_ready_and_says_why(server: NatsServer, 
 
 
 def test_law_5_every_kind_has_exactly_one_owner() -> None:
-    events = [kind for kind in KINDS if kind != "notify.reply"]
+    events = [kind for kind in KINDS if not kind.startswith(f"{REPLIES}.")]
     owners = {kind: [s.name for s in SERVICES if kind.partition(".")[0] in owned_words(s)] for kind in events}
     assert {kind: found for kind, found in owners.items() if len(found) != 1} == {}
     assert set(OWNED) <= {service.name for service in SERVICES}

@@ -246,6 +246,38 @@ def test_a_block_beyond_a_limit_is_refused_with_a_pointer(limit: str, monkeypatc
     assert error.startswith("[ERROR]") and "json-pointer:/blocks/0/" in error
 
 
+async def test_a_form_opens_once_and_within_three_seconds_of_its_click(
+    slack: AsyncWebClient, control: httpx.AsyncClient
+) -> None:
+    view = {"type": "modal", "title": {"type": "plain_text", "text": "Why?"}, "blocks": []}
+    fresh, old = f"{int(time.time() * 1000)}.1.{'a' * 32}", f"{int(time.time() * 1000) - 4000}.1.{'b' * 32}"
+
+    opened = await slack.views_open(trigger_id=fresh, view=view)
+
+    assert (await control.get("/slack/views")).json() == [opened["view"]]
+    refused = {fresh: "exchanged_trigger_id", old: "expired_trigger_id", "x": "invalid_trigger_id"}
+    for trigger_id, error in refused.items():
+        with pytest.raises(SlackApiError, match=error):
+            await slack.views_open(trigger_id=trigger_id, view=view)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"type": "home"},
+        {"title": {"type": "plain_text", "text": "x" * 25}},
+        {"private_metadata": "x" * 3001},
+        {"blocks": [{"type": "input", "label": {"type": "plain_text", "text": "Why?"}}]},
+    ],
+    ids=["type", "title", "metadata", "input"],
+)
+async def test_a_form_that_slack_could_not_show_is_refused(slack: AsyncWebClient, changed: dict[str, Any]) -> None:
+    view = {"type": "modal", "title": {"type": "plain_text", "text": "Why?"}, "blocks": [], **changed}
+
+    with pytest.raises(SlackApiError, match="invalid_arguments"):
+        await slack.views_open(trigger_id=f"{int(time.time() * 1000)}.1.{'c' * 32}", view=view)
+
+
 async def test_an_update_of_a_message_that_is_not_there_is_refused(slack: AsyncWebClient) -> None:
     channel = (await slack.conversations_list())["channels"][0]["id"]
 

@@ -26,8 +26,11 @@ MIB = 1024 * 1024
 WRITER = """
 import asyncio, sys
 from pathlib import Path
+import structlog
 from ingest.spool import Spool
 from shared.contracts.envelope import Outgoing
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
     spool = Spool.open(Path(sys.argv[1]), max_bytes=1 << 30)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from approvals_svc.callback_url import UnsafeReference, check_callback, rule_url
+from approvals_svc.callback_url import check_callback, rule_url
+from approvals_svc.gate_rules import UnsafeReference
 
 API = "https://api.github.com"
 PATH = "/repos/acme/checkout/actions/runs/77/deployment_protection_rule"

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from em.demo.outcome import ApprovalLine, Outcome, boards_of, chat_message, dora_of, reasons, summary
+from em.demo.cases import Key, List, compared, expected_cases
+from em.demo.outcome import ApprovalLine, Outcome, RunLine, boards_of, chat_message, dora_of, reasons, summary
 from em.demo.page import page
 from em.demo.report import render
 from em.demo.send import Sent
-from em.demo.story import tell
-from em.demo.truth import expected_dora
+from em.demo.story import Story, tell
+from em.demo.truth import expected_dora, expected_excluded
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -47,7 +48,24 @@ def good() -> Outcome:
         transcript=(chat_message(message),),
         boards=boards_of(story),
         urls={HOSTILE: f"javascript:{HOSTILE}"},
+        excluded=expected_excluded(story),
+        expected_excluded=expected_excluded(story),
+        cases=compared(expected_cases(story), found(story)),
+        runs=tuple(run_line(run.service.name, 200 if run.goes_on else 403, run.goes_on) for run in story.runs),
     )
+
+
+def run_line(service: str, status: int, must_go_on: bool, callbacks: int = 1) -> RunLine:
+    return RunLine(service=service, status=status, said=HOSTILE, must_go_on=must_go_on, callbacks=callbacks)
+
+
+def found(story: Story) -> dict[List, dict[Key, Any]]:
+    """As the service would list it, if it says what the story says."""
+    rows: dict[List, dict[Key, Any]] = {"deployments": {}, "changes": {}, "incidents": {}, "teams": {}}
+    for each in expected_cases(story):
+        if each.row is not None:
+            rows[each.where].setdefault((each.id, each.service), {}).update(each.row)
+    return rows
 
 
 def test_the_summary_has_the_promised_keys_and_adds_up_by_itself(good: Outcome) -> None:
@@ -55,7 +73,8 @@ def test_the_summary_has_the_promised_keys_and_adds_up_by_itself(good: Outcome) 
 
     deliveries, dispositions = told["deliveries"], told["dispositions"]
     assert list(told) == [
-        *("deliveries", "dispositions", "adds_up", "dora", "expected_dora", "approvals", "slack", "seconds")
+        *("deliveries", "dispositions", "adds_up", "dora", "expected_dora", "edge_cases", "approvals", "runs", "slack"),
+        "seconds",
     ]
     assert deliveries == {"sent": 105, "accepted": 100, "duplicate": 5, "rejected": 0}
     assert deliveries["accepted"] == sum(dispositions.values())
@@ -70,6 +89,7 @@ def test_the_summary_has_the_promised_keys_and_adds_up_by_itself(good: Outcome) 
         ({"dispositions": {"events": 89, "ignored": 10, "dead": 1}}, "dead letters"),
         ({"slack": {"posts": 9, "updates": 12, "duplicates": 1}}, "posted twice"),
         ({"dora": {}}, "the story says"),
+        ({"excluded": {}}, "left out are"),
     ],
 )
 def test_each_fault_has_its_sentence(good: Outcome, change: dict[str, Any], words: str) -> None:
@@ -85,9 +105,24 @@ def test_one_different_metric_is_named(good: Outcome) -> None:
     assert found[0].startswith("search: change_fail_rate is 0.5 (n = 31), the story says ")
 
 
+def test_an_edge_case_that_differs_is_named_with_what_was_found(good: Outcome) -> None:
+    rows = found(good.story)
+    rollback = next(each for each in expected_cases(good.story) if each.case == "a rollback by name")
+    rows["deployments"][rollback.id, "mailer"] |= {"kind": "normal"}
+    staging = next(each for each in expected_cases(good.story) if each.row is None)
+    rows["deployments"][staging.id, staging.service] = {"kind": "normal", "failed": False}
+
+    cases = {case.name: case for case in compared(expected_cases(good.story), rows)}
+
+    assert [name for name, case in cases.items() if case.differs] == sorted([rollback.case, staging.case])
+    [said] = cases[rollback.case].differs
+    assert said.startswith(f"mailer {rollback.id} is {{'kind': 'normal'")
+    assert reasons(replace(good, cases=list(cases.values())))
+
+
 def test_the_answer_of_the_api_becomes_value_and_n() -> None:
-    metrics = {"change_fail_rate": {"value": 0.2, "unit": "ratio", "n": 5}}
-    answer = {"services": [{"service": "ledger", "metrics": metrics, "deployments": []}]}
+    row = {"service": "ledger", "metric": "change_fail_rate", "value": 0.2, "unit": "ratio", "n": 5}
+    answer = {"rows": [row, {**row, "metric": "deployment_days"}]}
 
     assert dora_of(answer) == {"ledger": {"change_fail_rate": {"value": 0.2, "n": 5}}}
 
@@ -117,4 +152,30 @@ def test_the_terminal_shows_one_screen(good: Outcome) -> None:
     render(good, Console(file=out, width=120))
 
     assert "100 accepted = 90 events + 10 ignored + 0 dead" in out.getvalue()
-    assert out.getvalue().count("\n") <= 40
+    assert out.getvalue().count("\n") <= 60
+    assert "a rollback by name mailer" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        run_line("mailer", 403, must_go_on=True),
+        run_line("mailer", 200, must_go_on=False),
+        run_line("mailer", 422, must_go_on=True),
+        run_line("mailer", 200, must_go_on=True, callbacks=0),
+        run_line("mailer", 200, must_go_on=True, callbacks=2),
+    ],
+    ids=["stopped", "went on", "refused", "not called back", "called back twice"],
+)
+def test_run_that_does_not_do_as_the_story_has_it_fails_the_demo(good: Outcome, run: RunLine) -> None:
+    [reason] = reasons(replace(good, runs=(run,)))
+
+    assert reason.startswith(f"mailer: its run was answered {run.status}")
+
+
+def test_runs_are_told_at_the_end_and_in_the_summary(good: Outcome) -> None:
+    screen = io.StringIO()
+    render(good, Console(file=screen, width=200))
+
+    assert "1 went on, 1 stopped, 2 signed callbacks" in screen.getvalue()
+    assert [run["goes_on"] for run in summary(good)["runs"]] == [run.goes_on for run in good.runs]

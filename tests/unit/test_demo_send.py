@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from em.demo.send import Sent, send, signed
 from em.demo.story import Delivery, tell
 
-SECRETS = {"github": "for-github", "pagerduty": "for-pagerduty", "slack": "for-slack"}
+SECRETS = {source: f"for-{source}" for source in ("github", "pagerduty", "slack", "argocd", "heroku")}
 
 
 class Ingest:

@@ -1,11 +1,12 @@
 """The arithmetic of the five metrics, and the window that they are asked for."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from metrics_svc.dora import Change, Deployment, duration, frequency, measure, percentile, ratio
+from metrics_svc import bands
+from metrics_svc.dora import METRICS, Metric, Samples, duration, frequency, measure, percentile, ratio
 from metrics_svc.window import InvalidParameter, Window, between, last_days, read_days
 from metrics_svc.wording import read_arguments, summary
 
@@ -35,7 +36,7 @@ def test_percentiles_are_linear_between_the_closest_ranks(
 
 
 def test_a_duration_is_the_median_with_the_spread_beside_it() -> None:
-    metric = duration([50.0, 10.0, 40.0, 20.0, 30.0])
+    metric = duration([10.0, 20.0, 30.0, 40.0, 50.0])
 
     assert (metric.value, metric.unit, metric.n, metric.mean) == (30.0, "seconds", 5, 30.0)
     assert (metric.p50, metric.p75, metric.p90, metric.p95) == (30.0, 40.0, 46.0, 48.0)
@@ -49,71 +50,97 @@ def test_a_share_of_none_that_failed_is_zero() -> None:
     assert (ratio(0, 4).value, ratio(1, 4).value) == (0.0, 0.25)
 
 
+DAY_S = 86_400.0
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
-    ("deployments", "expected"),
+    ("samples", "expected"),
     [
-        ([], (None, None, None, None, None)),
-        ([{}], (None, 1 / 7, 0.0, None, 0.0)),
-        ([{"lead_times": [60.0, 120.0]}, {"lead_times": [None]}], (90.0, 2 / 7, 0.0, None, 0.0)),
-        ([{"failed": True}, {"kind": "rollback"}], (None, 2 / 7, 0.5, None, 0.5)),
-        ([{"failed": True, "recovered_h": 3}, {"kind": "hotfix"}], (None, 2 / 7, 0.5, 10_800.0, 0.5)),
-        ([{}, {"kind": "redeploy", "lead_times": [60.0]}], (None, 1 / 7, 0.0, None, 0.0)),
-        # finished before the window, recovered in it: only the recovery counts
-        ([{"day": -1, "failed": True, "recovered_h": 30}], (None, None, None, 108_000.0, None)),
-        # finished in the window, recovered after it
-        ([{"day": 6, "failed": True, "recovered_h": 48}], (None, 1 / 7, 1.0, None, 0.0)),
-        # the window is half-open
-        ([{"day": 7}], (None, None, None, None, None)),
-        ([{"day": 0}], (None, 1 / 7, 0.0, None, 0.0)),
+        (Samples(), (None, None, None, None, None)),
+        (Samples(finished_at=[WEEK.start.timestamp()]), (None, 1 / 7, 0.0, None, 0.0)),
+        (Samples(finished_at=[1.0, 2.0], lead_times=[60.0, 120.0]), (90.0, 2 / 7, 0.0, None, 0.0)),
+        (Samples(finished_at=[1.0, 2.0], failed=1, rework=1), (None, 2 / 7, 0.5, None, 0.5)),
+        # failed before the window, recovered in it: only the recovery counts
+        (Samples(recovery_times=[108_000.0]), (None, None, None, 108_000.0, None)),
     ],
 )
-def test_the_five_metrics_of_some_deployments(deployments: list[Any], expected: tuple[float | None, ...]) -> None:
-    measured = measure([deployment(**fields) for fields in deployments], WEEK)
+def test_the_five_metrics_of_some_samples(samples: Samples, expected: tuple[float | None, ...]) -> None:
+    measured = measure(samples, WEEK)
 
-    assert tuple(metric.value for metric in measured.values()) == expected
-
-
-def deployment(
-    *,
-    day: float = 1,
-    kind: str = "normal",
-    failed: bool = False,
-    recovered_h: float | None = None,
-    lead_times: list[float | None] | None = None,
-) -> Deployment:
-    finished_at = WEEK.start + timedelta(days=day)
-    return Deployment(
-        id="github:acme/checkout:1",
-        source="github",
-        repository="acme/checkout",
-        deployment_id="1",
-        environment="production",
-        sha="a",
-        finished_at=finished_at,
-        kind=kind,
-        seed=False,
-        failed=failed,
-        failed_because=(),
-        recovered_at=None if recovered_h is None else finished_at + timedelta(hours=recovered_h),
-        remediates=None,
-        delivery="d",
-        changes=[change(lead_time_s) for lead_time_s in lead_times or ()],
-    )
+    assert tuple(measured[name].value for name in METRICS) == expected
 
 
-def change(lead_time_s: float | None) -> Change:
-    return Change(
-        id="github:acme/checkout:1",
-        repository="acme/checkout",
-        number=1,
-        title="One",
-        merged_at=WEEK.start,
-        first_commit_at=None,
-        lead_time_s=lead_time_s,
-        method="branch_position",
-        confidence=0.9,
-        delivery="d",
-    )
+def test_what_stands_beside_the_five_metrics() -> None:
+    finished = [(MONDAY + timedelta(days=day)).timestamp() for day in (0, 0.25, 1, 8)]
+    samples = Samples(finished_at=finished, commit_lead_times=[60.0, 180.0], incident_times=[3600.0])
+
+    measured = measure(samples, Window(MONDAY, MONDAY + timedelta(days=21)))
+
+    assert measured["commit_lead_time"].value == 120.0
+    assert measured["deployment_days"].value == 1.0  # two days, one, none
+    assert (measured["time_between_deployments"].value, measured["time_between_deployments"].n) == (0.75 * DAY_S, 3)
+    assert measured["incident_recovery_time"].value == 3600.0
+
+
+def test_only_whole_weeks_have_deployment_days() -> None:
+    sunday = Window(MONDAY - timedelta(days=1), MONDAY + timedelta(days=3))
+
+    measured = measure(Samples(finished_at=[MONDAY.timestamp()]), sunday)
+
+    assert (measured["deployment_days"].value, measured["deployment_days"].n) == (None, 1)
+
+
+def test_a_local_week_over_the_change_to_summer_time_is_whole() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    week = Window(datetime(2026, 3, 23, tzinfo=zone), datetime(2026, 3, 30, tzinfo=zone))  # 167 hours
+
+    measured = measure(Samples(finished_at=[(week.end - timedelta(minutes=1)).timestamp()]), week, zone)
+
+    assert measured["deployment_days"].value == 1.0
+
+
+def test_intervals_hold_the_value_and_narrow_with_more() -> None:
+    few, many = ratio(2, 10), ratio(200, 1000)
+    assert few.low is not None and few.high is not None and many.low is not None and many.high is not None
+    assert few.low < many.low < 0.2 < many.high < few.high
+    assert [few.low, few.high] == pytest.approx([0.0686, 0.4592], abs=1e-4)
+    spread = duration([float(number) for number in range(1, 101)])
+    assert (spread.low, spread.value, spread.high) == (42.0, 50.5, 59.0)
+    assert duration([1.0, 2.0]).low is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "n", "year", "expected"),
+    [
+        ("change_lead_time", 3600.0, 5, 2023, "elite"),
+        ("change_lead_time", 86_400.0, 5, 2023, "high"),
+        ("change_lead_time", 86_400.0 * 31, 5, 2023, "low"),
+        ("change_lead_time", 3600.0, 4, 2023, None),
+        ("change_lead_time", 3600.0, 5, 2021, "high"),
+        ("deployment_frequency", 1.0, 30, 2023, "elite"),
+        ("deployment_frequency", 0.01, 30, 2023, "low"),
+        ("change_fail_rate", 0.10, 10, 2023, "high"),
+        ("change_fail_rate", 0.10, 10, 2021, "elite"),
+        ("deployment_rework_rate", 0.10, 10, 2023, None),
+    ],
+)
+def test_bands_go_by_their_year_and_not_by_few(
+    metric: str, value: float, n: int, year: int, expected: str | None
+) -> None:
+    found = bands.band(metric, Metric(value=value, unit="", n=n), year)
+
+    assert (found.name if found else None) == expected
+    assert found is None or found.year == year
+
+
+def test_the_score_of_2025_is_the_mean_of_what_is_known() -> None:
+    frequent = {"deployment_frequency": Metric(value=2.0, unit="per_day", n=60)}
+    failing = frequent | {"change_fail_rate": Metric(value=0.25, unit="ratio", n=60)}
+
+    assert bands.score_2025(frequent) == 10.0
+    assert bands.score_2025(failing) == 8.75
+    assert bands.score_2025({"deployment_frequency": Metric(value=2.0, unit="per_day", n=4)}) is None
 
 
 # ---- windows -----------------------------------------------------------------------------------------------------
@@ -191,7 +218,7 @@ def test_a_summary_of_many_services_is_cut_and_says_so() -> None:
     names = [f"service-{number:02}" for number in range(35)]
     window = last_days(30, NOW)
 
-    lines = summary([measure([], window) for _ in names], names, 30).splitlines()
+    lines = summary([measure(Samples(), window) for _ in names], names, 30).splitlines()
 
     assert (len(lines), lines[-1]) == (32, "and 5 more: name one")
     assert lines[1] == "*service-00*: no production deployment"

@@ -19,6 +19,18 @@ def test_a_source_may_burst_for_ten_seconds_worth_and_then_goes_at_its_rate() ->
     assert refused.value.retry_after_s == pytest.approx(0.5)
 
 
+def test_requests_that_end_out_of_order_use_up_no_more_than_one_each() -> None:
+    bucket = TokenBucket(1)
+
+    bucket.take(102.0)
+    for _ in range(9):
+        bucket.take(100.0)  # began earlier, and took two seconds to send their body
+
+    with pytest.raises(RateExceeded):
+        bucket.take(102.0)
+    bucket.take(103.0)
+
+
 def test_a_forger_spoils_no_other_address_and_memory_is_bounded() -> None:
     forgers = Forgers()
     for _ in range(int(FORGED_PER_S * 10)):

@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from notifier.cards import ApprovalCard, DeploymentCard, IncidentCard, card
-from notifier.living import Acting, Content, Thing, ThingEvent, absorb, decode, encode, key, merge
+from notifier.living import Acting, Content, Posting, Thing, ThingEvent, absorb, decode, encode, key, merge
 from notifier.routing import channel_of, concerns_people
 from shared.catalog import Catalog, Service, Team
 from shared.contracts.events import (
     ApprovalDecided,
     ApprovalExecuted,
+    ApprovalNumbers,
     ApprovalRequested,
+    ApprovalSummarized,
     ApprovalVoted,
     DeploymentFinished,
     DeploymentRequested,
@@ -212,7 +214,8 @@ def test_a_request_for_a_decision_is_worth_telling_until_its_deadline() -> None:
 def test_a_thing_that_people_were_told_of_is_told_to_its_end() -> None:
     late = msgspec.structs.replace(deployment(DeploymentFinished, -500, outcome="failed"), origin="replay")
 
-    absorbed = absorb(Thing(content={}, told=True), [late], acting=ACTING, now=NOW)
+    told = Thing(content={}, cards=(Posting(key="k", channel="#c", is_shown=True),))
+    absorbed = absorb(told, [late], acting=ACTING, now=NOW)
 
     assert absorbed.changed
     assert not absorbed.held
@@ -238,3 +241,13 @@ def test_a_thing_goes_to_its_services_channel_else_to_the_default() -> None:
 
     assert channel_of(known, CATALOG, default="#engineering") == "#payments"
     assert channel_of(unknown, CATALOG, default="#engineering") == "#engineering"
+
+
+@pytest.mark.parametrize(
+    ("team", "channel"), [("payments", "#payments"), ("", "#engineering"), ("gone", "#engineering")]
+)
+def test_week_of_a_team_is_told_in_its_channel(team: str, channel: str) -> None:
+    numbers = ApprovalNumbers(asked=0, decided=0, declined=0, auto=0, expired=0, p50_s=None, p90_s=None, over_sla=0)
+    told = ApprovalSummarized(occurred_at=NOW, id="1", team=team, week=NOW.date(), sla_s=1.0, numbers=numbers)
+
+    assert channel_of(merge({}, told), CATALOG, default="#engineering") == channel

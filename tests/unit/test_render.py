@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,11 +12,23 @@ from hypothesis import strategies as st
 
 from em.sandbox.blocks import characters, violations
 from notifier import usage
-from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard
+from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
+from notifier.evidence import in_words
 from notifier.mrkdwn import lines, link, text
 from notifier.render import Message, render, without_blocks
 from shared.contracts.commands import COMMANDS, parse
-from shared.contracts.events import ApprovalExecuted, ApprovalRequested, Vote
+from shared.contracts.events import (
+    ApprovalDecided,
+    ApprovalExecuted,
+    ApprovalNumbers,
+    ApprovalRequested,
+    ApprovalSummarized,
+    Evidence,
+    Nudge,
+    Precedent,
+    ServiceApprovals,
+    Vote,
+)
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 OURS = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[0-9: -]+ UTC>|<https?://[^<>|]+\|[^<>|]+>")
@@ -46,6 +58,7 @@ INCIDENT = IncidentCard(
     acknowledged_at=NOW + timedelta(minutes=1),
     resolved_at=None,
 )
+QUIET = ApprovalNumbers(asked=0, decided=0, declined=0, auto=0, expired=0, p50_s=None, p90_s=None, over_sla=0)
 REQUEST = ApprovalRequested(
     occurred_at=NOW,
     approval_id=7,
@@ -120,11 +133,114 @@ def test_a_pending_approval_says_what_who_how_many_and_until_when_and_can_be_ans
     }
 
 
+def test_action_says_what_a_yes_does_beside_what_its_requester_calls_it() -> None:
+    does = "label acme/web#7 with stale <!here>"
+    message = render(approval(action="label", subject="A favour", environment="", does=does, reason="it waits"))
+
+    assert message.text.startswith("Label A favour? ")
+    assert "A yes will label acme/web#7 with stale &lt;!here&gt; · because: it waits" in markup(message)
+
+
+def test_nudge_mentions_whom_it_is_for_and_keeps_its_lines() -> None:
+    nudge = Nudge(occurred_at=NOW, text="Look <!here>\nplease", person="bo", asked_by="ana")
+
+    message = render(NudgeCard(nudge=nudge, mentioned="U0BO"))
+
+    assert message.text == "<@U0BO>: Look &lt;!here&gt;\nplease"
+    assert "Asked by ana" in markup(message)
+
+
+def summary(
+    *,
+    team: str = "payments",
+    numbers: ApprovalNumbers = QUIET,
+    services: tuple[ServiceApprovals, ...] | None = None,
+) -> ApprovalSummarized:
+    return ApprovalSummarized(
+        occurred_at=NOW,
+        team=team,
+        week=date(2026, 6, 29),
+        sla_s=14_400.0,
+        numbers=numbers,
+        services=(ServiceApprovals(service="checkout", numbers=numbers),) if services is None else services,
+    )
+
+
+def test_week_of_approvals_says_what_waited_and_who_broke_the_glass() -> None:
+    numbers = ApprovalNumbers(
+        asked=12,
+        decided=9,
+        declined=2,
+        auto=3,
+        expired=0,
+        p50_s=1500.0,
+        p90_s=10_800.0,
+        over_sla=1,
+        broken=(7, 9),
+        broken_n=2,
+        pending=1,
+        oldest=19,
+        oldest_s=7200.0,
+    )
+
+    message = render(SummaryCard(summary=summary(numbers=numbers)))
+
+    assert message.text == (
+        "Approvals of payments, week of 2026-06-29: 12 asked · 9 decided, 2 of them declined · 3 by a rule"
+    )
+    assert "Half decided within 25 min 0 s, nine of ten within 3 h 0 min · 1 waited longer than 4 h 0 min" in markup(
+        message
+    )
+    assert "Glass broken: #7, #9" in markup(message)
+    assert "1 waited at its end, #19 the longest: 2 h 0 min" in markup(message)
+    assert "checkout 12 asked, 1 too late" in markup(message)
+
+
 def test_production_asks_for_confirmation_and_others_dont() -> None:
     elsewhere = msgspec.structs.replace(approval(), production=False)
 
     assert all("confirm" in button for button in buttons(render(approval())).values())
     assert not any("confirm" in button for button in buttons(render(elsewhere)).values())
+
+
+def test_an_approval_shows_its_evidence_in_one_line() -> None:
+    precedents = tuple(
+        Precedent(approval_id=n, subject="x", similarity=0.5, decision="approved", decided_at=NOW, outcome=outcome)
+        for n, outcome in enumerate(("healthy", "healthy", "rolled_back"))
+    )
+    shown = Evidence(
+        changes_n=2,
+        lines=84,
+        size="S",
+        direct_commits=1,
+        deployments=20,
+        failed=1,
+        incidents_n=1,
+        coverage=81.04,
+        coverage_base=82.5,
+        gate="failed",
+        precedents=precedents,
+    )
+
+    [line] = [line for line in markup(render(approval(evidence=shown))).split("\n") if "similar" in line]
+
+    assert line == (
+        "2 changes, 84 lines (S) and 1 direct commit · 1 of 20 deployments failed · :fire: 1 incident open"
+        " · coverage 81.0 % (-1.5) · quality gate failed · 3 similar: 2 healthy, 1 rolled back"
+    )
+
+
+@pytest.mark.parametrize(
+    ("evidence", "line"),
+    [
+        (Evidence(), ""),
+        (Evidence(commits=3), "3 commits"),
+        (Evidence(commits=0, is_back=True), "goes back to an earlier commit"),
+        (Evidence(changes_n=200, commits=500, is_cut=True), "more than 200 changes"),
+    ],
+)
+def test_what_is_not_known_is_not_in_the_evidence(evidence: Evidence, line: str) -> None:
+    assert in_words(evidence) == line
 
 
 @pytest.mark.parametrize(
@@ -156,12 +272,24 @@ def test_a_decision_that_could_not_be_carried_out_says_why() -> None:
     assert "could not be carried out: GitHub answered 404" in message.text
 
 
+def test_what_ended_elsewhere_says_why() -> None:
+    given = {name: getattr(REQUEST, name) for name in REQUEST.__struct_fields__}
+    ended = ApprovalDecided(**{**given, "status": "cancelled"}, cause="cy-m rejected it at github")
+
+    message = render(ApprovalCard(approval=ended, production=True))
+
+    assert message.text.startswith("Deploy checkout to production: cancelled: cy-m rejected it at github")
+
+
 def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
     votes = st.builds(Vote, person=words, verb=st.sampled_from(["approve", "reject"]), reason=words)
     approvals = st.builds(
         approval,
         status=st.sampled_from(["pending", "approved", "rejected", "expired", "executed", "strange"]),
         action=words,
+        subject=words,
+        does=words,
+        reason=words,
         service=words,
         environment=words,
         repository=words,
@@ -184,7 +312,15 @@ def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
     incidents = st.builds(
         lambda **fields: msgspec.structs.replace(INCIDENT, **fields), title=words, urgency=words, **told
     )
-    return st.one_of(approvals, deployments, incidents)
+    said = st.builds(Nudge, occurred_at=st.just(NOW), text=words, person=words, asked_by=words, service=words)
+    weeks = st.builds(
+        lambda team, services: SummaryCard(
+            summary=summary(team=team, services=tuple(ServiceApprovals(service=s, numbers=QUIET) for s in services))
+        ),
+        team=words,
+        services=st.lists(words, max_size=30),
+    )
+    return st.one_of(approvals, deployments, incidents, weeks, st.builds(NudgeCard, nudge=said))
 
 
 WORDS = st.one_of(
@@ -208,11 +344,19 @@ def test_no_text_of_others_becomes_a_mention_or_a_link_and_all_limits_hold(card:
     assert without_blocks(message).text
 
 
+def test_question_that_is_too_long_to_confirm_points_at_the_card() -> None:
+    message = render(approval(environment="", subject="<" * 300))
+
+    assert violations(list(message.blocks)) == []
+    assert buttons(message)["approve"]["confirm"]["text"]["text"] == "As the card says."
+
+
 def test_injected_mentions_do_not_survive() -> None:
     for card in (
         msgspec.structs.replace(DEPLOYMENT, who=HOSTILE, environment=HOSTILE),
         msgspec.structs.replace(INCIDENT, title=HOSTILE),
         approval(requested_by=HOSTILE, votes=(Vote(person=HOSTILE, verb="reject", reason=HOSTILE),)),
+        approval(evidence=Evidence(changes_n=1, lines=1, size=HOSTILE, gate=HOSTILE)),
     ):
         message = render(card)
 

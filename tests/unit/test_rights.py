@@ -32,7 +32,7 @@ def test_law_5_service_says_only_what_it_owns() -> None:
     assert said[INGEST.name] == ["acme.raw.>"]
     assert said[METRICS_SVC.name] == ["acme.dead.metrics_svc", "acme.events.metric.>", "acme.notify"]
     assert said[APPROVALS_SVC.name] == ["acme.dead.approvals_svc", "acme.events.approval.>", "acme.notify"]
-    assert said[NOTIFIER.name] == ["acme.dead.notifier"]
+    assert said[NOTIFIER.name] == ["acme.dead.notifier", "acme.events.message.>"]
     assert {"acme.dead.normalizer", "acme.replay.>", "acme.events.change.>"} <= set(said[NORMALIZER.name])
     assert not {"acme.events.>", "acme.events.approval.>", "acme.events.metric.>"} & set(said[NORMALIZER.name])
 
@@ -82,6 +82,7 @@ def test_law_5_process_of_a_service_is_given_its_own_login_alone() -> None:
     own = {"JWT_PUBLIC_KEY": "verifies", "NATS_NKEY_SEED": "own"}
     assert given[INGEST.name] == own
     assert given[NOTIFIER.name] == {**own, "NOTIFIER_DATABASE_URL": NOTIFIER.name}
+    assert [name for name, each in given.items() if "JWT_PRIVATE_KEY" in each] == [APPROVALS_SVC.name]
     assert _of_extra(environment) == {"JWT_PUBLIC_KEY": "verifies"}
 
 

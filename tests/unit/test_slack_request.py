@@ -1,11 +1,12 @@
 """What counts as said in Slack: forms as Slack sends them, and no other bytes that Slack may have signed."""
 
 import json
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from approvals_svc.slack_request import Answer, Unreadable, read_click, read_command
+from approvals_svc.slack_request import Answer, Misspelt, Search, Unreadable, read_click, read_command
 
 COMMAND = {
     "token": "t",
@@ -35,6 +36,16 @@ def test_command_is_a_vote_of_who_typed_it() -> None:
 
     assert isinstance(said, Answer)
     assert (said.voter.user, said.approval_id, said.verb, said.reason) == ("UANA", 7, "approve", "fine")
+
+
+def test_ask_carries_its_words_and_without_any_it_says_how() -> None:
+    asked = read_command(form(**{**COMMAND, "text": "ask  why did\tcheckout fail?"}))
+    misspelt = read_command(form(**{**COMMAND, "text": "ask"}))
+
+    assert isinstance(asked, Search)
+    assert (asked.voter.user, asked.words) == ("UANA", "why did checkout fail?")
+    assert isinstance(misspelt, Misspelt)
+    assert misspelt.usage == "ask <words>"
 
 
 def test_click_is_a_vote_on_the_revision_that_was_shown() -> None:
@@ -78,3 +89,49 @@ def test_other_bytes_are_no_command(body: bytes) -> None:
 def test_other_bytes_are_no_click(body: bytes) -> None:
     with pytest.raises(Unreadable):
         read_click(body)
+
+
+FORM: dict[str, Any] = {
+    "type": "view_submission",
+    "user": {"id": "UANA", "team_id": "T1"},
+    "team": {"id": "T1"},
+    "trigger_id": "9.9",
+    "view": {
+        "id": "V1",
+        "hash": "156.abc",
+        "callback_id": "decline",
+        "private_metadata": "decline:7:2:C1",
+        "state": {"values": {"reason": {"reason": {"type": "plain_text_input", "value": "tests are red"}}}},
+    },
+}
+
+
+def test_form_is_a_vote_against_with_its_reason_where_its_card_stands() -> None:
+    said = read_click(form(payload=json.dumps(FORM)))
+
+    assert isinstance(said, Answer)
+    assert (said.verb, said.reason, said.approval_id, said.revision) == ("reject", "tests are red", 7, 2)
+    assert (said.voter.user, said.voter.channel, said.voter.trigger_id) == ("UANA", "C1", "view:V1:156.abc")
+
+
+def test_form_that_is_none_of_ours_says_nothing() -> None:
+    assert read_click(form(payload=json.dumps({**FORM, "view": {**FORM["view"], "callback_id": "survey"}}))) is None
+
+
+@pytest.mark.parametrize("carried", ["", "decline:7:2", "approve:7:2:C1", "decline:7:2:<!channel>", "decline:0:1:C1"])
+def test_form_of_ours_that_names_no_approval_is_refused(carried: str) -> None:
+    with pytest.raises(Unreadable):
+        read_click(form(payload=json.dumps({**FORM, "view": {**FORM["view"], "private_metadata": carried}})))
+
+
+def test_button_that_opens_the_form_is_no_vote() -> None:
+    pressed = {**CLICK, "actions": [{"action_id": "decline_with_reason", "value": "decline:7:1"}]}
+
+    assert read_click(form(payload=json.dumps(pressed))) is None
+
+
+def test_reject_is_another_word_for_decline() -> None:
+    said = read_command(form(**{**COMMAND, "text": "reject 7 not today"}))
+
+    assert isinstance(said, Answer)
+    assert (said.verb, said.reason) == ("reject", "not today")

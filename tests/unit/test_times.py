@@ -46,6 +46,10 @@ def test_the_zone_of_the_writer_is_kept() -> None:
     assert told.utcoffset() == timedelta(hours=5, minutes=30)
 
 
+def test_a_day_is_its_midnight() -> None:
+    assert instant("2026-02-28") == NOON.replace(hour=0, second=0)
+
+
 def test_a_time_without_seconds_is_that_minute() -> None:
     assert instant("2026-02-28T12:00Z") == NOON.replace(second=0)
 
@@ -60,7 +64,6 @@ def test_these_mean_that_there_is_no_time(spelling: Spelling) -> None:
     [
         "yesterday",
         "2026-02-30T12:00:05Z",
-        "2026-02-28",
         "2026-02-28T12:00:05Z; DROP",
         "2026-02-28T12:00:05+99:00",
         "٢٠٢٦-02-28T12:00:05Z",

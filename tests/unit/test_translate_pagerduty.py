@@ -15,11 +15,6 @@ def event(**fields: Any) -> dict[str, Any]:
     return {"event": {**triggered["event"], **fields}}
 
 
-@pytest.mark.parametrize("name", FIXTURES)
-def test_fixture_becomes_what_it_says(name: str) -> None:
-    assert outcome(FIXTURES[name].delivery("pagerduty")) == FIXTURES[name].becomes
-
-
 @pytest.mark.parametrize(
     "event_type",
     [

@@ -19,11 +19,6 @@ def interaction(**fields: Any) -> str:
     return urlencode({"payload": json.dumps({"type": "block_actions", "user": {"id": "U1"}, **fields})})
 
 
-@pytest.mark.parametrize("name", FIXTURES)
-def test_fixture_becomes_what_it_says(name: str) -> None:
-    assert outcome(FIXTURES[name].delivery("slack")) == FIXTURES[name].becomes
-
-
 @pytest.mark.parametrize("name", [name for name in FIXTURES if "ignored" in FIXTURES[name].becomes])
 def test_body_of_what_is_ignored_is_not_kept(name: str) -> None:
     disposition = translate(FIXTURES[name].delivery("slack"))
