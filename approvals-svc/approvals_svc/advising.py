@@ -10,11 +10,7 @@ from approvals_svc.opa import Advice
 from approvals_svc.policy import Facts
 from shared.bus import Relay
 from shared.db import Pool
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
-from shared.telemetry import logs
-
-log = logs.get(__name__)
+from shared.db.polling import look_every
 
 POLL_S = 0.25
 AT_ONCE = 10
@@ -37,13 +33,11 @@ class Advising:
         self._relay = relay
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                while await self.advise_some() == AT_ONCE:
-                    pass
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("opa.stalled", error=repr(error))
-            await pause(stop, POLL_S)
+        await look_every(POLL_S, self._look, stop, name="opa")
+
+    async def _look(self) -> None:
+        while await self.advise_some() == AT_ONCE:
+            pass
 
     async def advise_some(self) -> int:
         """How many there were."""

@@ -10,8 +10,7 @@ from shared.contracts.ids import step_of_entity
 from shared.contracts.services import APPROVALS_SVC
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, Pool, locks, outbox
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -29,12 +28,7 @@ class Anchors:
         self._interval_s = interval_s
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.anchor_if_due()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("anchors.stalled", error=repr(error))
-            await pause(stop, POLL_S)
+        await look_every(POLL_S, self.anchor_if_due, stop, name="anchors")
 
     async def anchor_if_due(self) -> Anchor | None:
         """None: it is not yet time, another replica was first, or nothing changed."""

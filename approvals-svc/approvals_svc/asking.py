@@ -10,11 +10,7 @@ from shared.contracts.envelope import event_message
 from shared.contracts.subjects import Subjects
 from shared.db import Pool, outbox
 from shared.db.catalogs import Catalogs
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
-from shared.telemetry import logs
-
-log = logs.get(__name__)
+from shared.db.polling import look_every
 
 POLL_S = 0.5
 AT_ONCE = 10
@@ -32,12 +28,7 @@ class Asking:
         self._subjects = subjects
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.answer_some()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("questions.stalled", error=repr(error))
-            await pause(stop, POLL_S)
+        await look_every(POLL_S, self.answer_some, stop, name="questions")
 
     async def answer_some(self) -> None:
         async with self._pool.acquire() as connection:

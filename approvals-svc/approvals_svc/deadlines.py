@@ -5,11 +5,7 @@ import asyncio
 from approvals_svc import passed_store, store
 from approvals_svc.desk import Desk
 from shared.db import Pool
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
-from shared.telemetry import logs
-
-log = logs.get(__name__)
+from shared.db.polling import look_every
 
 POLL_S = 1.0
 BATCH_MAX = 200
@@ -26,14 +22,12 @@ class Deadlines:
         self._desk = desk
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                while await self.fire_some() == BATCH_MAX:
-                    pass
-                await self._tidy()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("deadlines.stalled", error=repr(error))
-            await pause(stop, POLL_S)
+        await look_every(POLL_S, self._look, stop, name="deadlines")
+
+    async def _look(self) -> None:
+        while await self.fire_some() == BATCH_MAX:
+            pass
+        await self._tidy()
 
     async def fire_some(self) -> int:
         """How many deadlines there were."""

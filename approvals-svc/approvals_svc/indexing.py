@@ -8,8 +8,7 @@ from approvals_svc.embedding import Embedder, EmbeddingFailed
 from approvals_svc.library import OFF
 from shared.db import Connection, Pool
 from shared.db.catalogs import Catalogs, Version
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -46,14 +45,12 @@ class Indexing:
         return self._problem or f"by {self._embedder.name}"
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                while await self.index_some() and not stop.is_set():
-                    pass
-                await self._tidy()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("indexing.stalled", error=repr(error))
-            await pause(stop, POLL_S)
+        async def look() -> None:
+            while await self.index_some() and not stop.is_set():
+                pass
+            await self._tidy()
+
+        await look_every(POLL_S, look, stop, name="indexing")
 
     async def index_some(self) -> bool:
         """True when there may be more."""

@@ -15,8 +15,7 @@ from approvals_svc.model import Approval
 from approvals_svc.reporting import RETRY, Report
 from approvals_svc.tasks import Unknown
 from shared.db import Pool
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -36,13 +35,11 @@ class Reports:
         self._app = app
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                while await self.report_some() == BATCH_MAX and not stop.is_set():
-                    pass
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("reports.stalled", error=repr(error))
-            await pause(stop, POLL_S)
+        async def look() -> None:
+            while await self.report_some() == BATCH_MAX and not stop.is_set():
+                pass
+
+        await look_every(POLL_S, look, stop, name="reports")
 
     async def report_some(self) -> int:
         """How many changes were looked at."""

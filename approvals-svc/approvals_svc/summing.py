@@ -10,8 +10,7 @@ from shared.contracts.envelope import event_message
 from shared.contracts.events import ApprovalSummarized
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, Pool, outbox
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -29,12 +28,7 @@ class Weekly:
         self._sla = sla
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.tell()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("weekly.stalled", error=repr(error))
-            await pause(stop, LOOK_EVERY_S)
+        await look_every(LOOK_EVERY_S, self.tell, stop, name="weekly")
 
     async def tell(self) -> None:
         async with self._pool.acquire() as connection, connection.transaction():

@@ -21,8 +21,7 @@ from shared.contracts.events import DeploymentRequested, Gate
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import APPROVALS_SVC
 from shared.db import Pool
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -63,12 +62,7 @@ class Sweep:
         self._looked_at: dict[str, int] = {}  # repository -> which look of ours was the last at it
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.sweep_if_due()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("sweep.stalled", error=repr(error))
-            await pause(stop, min(POLL_S, self._interval_s))
+        await look_every(min(POLL_S, self._interval_s), self.sweep_if_due, stop, name="sweep")
 
     async def sweep_if_due(self) -> bool:
         """False: it is not yet time, or another replica does it."""

@@ -21,8 +21,7 @@ from approvals_svc import token_store, users
 from approvals_svc.settings import Settings
 from approvals_svc.users import PASSWORD_MAX_CHARACTERS, Account, Users
 from shared.db import Connection, Pool
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.identity.own import InvalidKey, Keyring, SigningKey
 from shared.telemetry import logs, metrics
 
@@ -130,13 +129,11 @@ class Tokens:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Forgets what is over."""
-        while not stop.is_set():
-            try:
-                async with self._pool.acquire() as connection:
-                    await token_store.forget(connection, attempts_older=ATTEMPTS_WITHIN, limit=TIDY_MAX)
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("sessions.stalled", error=repr(error))
-            await pause(stop, TIDY_EVERY_S)
+        await look_every(TIDY_EVERY_S, self._tidy, stop, name="sessions")
+
+    async def _tidy(self) -> None:
+        async with self._pool.acquire() as connection:
+            await token_store.forget(connection, attempts_older=ATTEMPTS_WITHIN, limit=TIDY_MAX)
 
     async def _authenticated(self, name: str, password: str) -> Account | None:
         """An attempt counts from before it is checked until it turns out to be right."""

@@ -14,8 +14,7 @@ from shared.contracts.services import METRICS_SVC
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, Pool, outbox
 from shared.db.catalogs import CurrentCatalog
-from shared.db.polling import pause
-from shared.db.pool import INFRASTRUCTURE_ERRORS
+from shared.db.polling import look_every
 from shared.telemetry import logs
 
 log = logs.get(__name__)
@@ -30,12 +29,7 @@ class Signalling:
         self._subjects = subjects
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await self.tell()
-            except INFRASTRUCTURE_ERRORS as error:
-                log.warning("signals.stalled", error=repr(error))
-            await pause(stop, LOOK_EVERY_S)
+        await look_every(LOOK_EVERY_S, self.tell, stop, name="signals")
 
     async def tell(self) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
