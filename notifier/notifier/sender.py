@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from notifier import store
+from notifier import send_store, store
 from notifier.cards import NothingKnown, card
 from notifier.errors import Failure
 from notifier.living import decode
@@ -86,7 +86,7 @@ class Sender:
             return
         await self._recover()
         while len(calls) < CALLS_MAX and (work := await self._claim()) is not None:
-            coroutine = self._whisper(work) if isinstance(work, store.Whisper) else self._call(work)
+            coroutine = self._whisper(work) if isinstance(work, send_store.Whisper) else self._call(work)
             call = group.create_task(coroutine)
             calls.add(call)
             call.add_done_callback(calls.discard)
@@ -111,22 +111,22 @@ class Sender:
     async def _recover(self) -> None:
         async with self._pool.acquire() as connection:
             settles_after = timedelta(seconds=self._limits.timeout_s + self._limits.grace_s)
-            found = await store.recover(connection, settles_after=settles_after)
+            found = await send_store.recover(connection, settles_after=settles_after)
         if found:
             log.warning("sender.recovered", messages=found)
 
-    async def _claim(self) -> store.Whisper | store.Call | None:
+    async def _claim(self) -> send_store.Whisper | send_store.Call | None:
         """Committed before the call: whoever finds the row afterwards knows that something may have happened."""
         async with self._pool.acquire() as connection, connection.transaction():
             return (
-                await store.claim_whisper(connection, lease=self._lease)
-                or await store.claim_call(connection, lease=self._lease)
-                or await store.claim_reconcile(connection, lease=self._lease)
+                await send_store.claim_whisper(connection, lease=self._lease)
+                or await send_store.claim_call(connection, lease=self._lease)
+                or await send_store.claim_reconcile(connection, lease=self._lease)
             )
 
     # ---- one living message ----------------------------------------------------------------------------------------
 
-    async def _call(self, call: store.Call) -> None:
+    async def _call(self, call: send_store.Call) -> None:
         trial = Trial(job=call.job, failures=call.failures, misses=call.misses, text_only=call.text_only)
         posted = None
         try:
@@ -143,7 +143,7 @@ class Sender:
             _count(call.job, settlement)
         await self._settle(call, settlement, posted)
 
-    async def _talk(self, call: store.Call) -> Posted | None:
+    async def _talk(self, call: send_store.Call) -> Posted | None:
         """None: looked for and not found. Raises DryRun, SlackFailed, Unreadable."""
         slack = self._connected()
         delivery_id = delivery_id_of(call.key, call.generation)
@@ -166,7 +166,7 @@ class Sender:
             thread_ts=call.thread_ts,
         )
 
-    def _render(self, call: store.Call) -> Message:
+    def _render(self, call: send_store.Call) -> Message:
         try:
             if call.thing is None:
                 message = msgspec.json.decode(call.content, type=Message)
@@ -178,14 +178,14 @@ class Sender:
 
     async def _channel_id(self, slack: Slack, channel: str) -> str:
         async with self._pool.acquire() as connection:
-            known = await store.channel_id(connection, channel)
+            known = await send_store.channel_id(connection, channel)
         return known or await slack.channel_id(channel)
 
-    async def _settle(self, call: store.Call, settlement: Settlement, posted: Posted | None) -> None:
+    async def _settle(self, call: send_store.Call, settlement: Settlement, posted: Posted | None) -> None:
         """What can't be written down is found again by its lease, and looked for in the channel."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                is_settled = await store.settle(
+                is_settled = await send_store.settle(
                     connection,
                     call,
                     settlement,
@@ -207,7 +207,7 @@ class Sender:
 
     # ---- one ephemeral answer --------------------------------------------------------------------------------------
 
-    async def _whisper(self, whisper: store.Whisper) -> None:
+    async def _whisper(self, whisper: send_store.Whisper) -> None:
         try:
             settlement = await self._privately(self._connected(), whisper)
         except DryRun:
@@ -218,11 +218,11 @@ class Sender:
         _count("ephemeral", settlement)
         try:
             async with self._pool.acquire() as connection:
-                await store.settle_whisper(connection, whisper, settlement)
+                await send_store.settle_whisper(connection, whisper, settlement)
         except INFRASTRUCTURE_ERRORS as error:
             log.warning("slack.result_lost", key=whisper.id, error=repr(error))
 
-    async def _privately(self, slack: Slack, whisper: store.Whisper) -> Settlement:
+    async def _privately(self, slack: Slack, whisper: send_store.Whisper) -> Settlement:
         """A form that is not opened at once is none any more: its text takes its place."""
         if not whisper.trigger_id or whisper.form is None:
             await slack.whisper(channel=whisper.channel, user=whisper.recipient, text=whisper.text)
