@@ -117,7 +117,7 @@ class Crowd:
 
     async def settled(self) -> None:
         async def is_settled() -> bool:
-            return not await self.lines[0].pending(APPROVALS_EVENTS.name, APPROVALS_EVENTS.stream)
+            return not await self.lines[0].pending(APPROVALS_EVENTS)
 
         await until(is_settled, timeout_s=120, what="clicks are still waiting")
 

@@ -18,8 +18,9 @@ from em.embedded.ports import free_ports
 from em.embedded.server import Server
 from em.program import Program, Ready
 from em.sandbox.sender import github_headers, pagerduty_headers, slack_request
+from shared.bus.browse import unacknowledged
 from shared.contracts.services import NORMALIZER, SERVICES, Service
-from shared.contracts.streams import DURABLES
+from shared.contracts.streams import DURABLES, Durable
 from shared.contracts.subjects import Subjects
 from tests.waiting import until
 
@@ -162,16 +163,15 @@ class Line:
         )
 
     async def _nothing_pending(self) -> bool:
-        return not any([await self.pending(durable.name, durable.stream) for durable in self._running()])
+        return not any([await self.pending(durable) for durable in self._running()])
 
-    def _running(self) -> list[Any]:
+    def _running(self) -> list[Durable]:
         return [durable for durable in DURABLES if durable.name in self.servers]
 
-    async def pending(self, durable: str, stream: str) -> int:
+    async def pending(self, durable: Durable) -> int:
         """Messages a consumer has still to acknowledge."""
         async with self.broker() as connection:
-            info = await connection.jetstream().consumer_info(self.subjects.stream(stream), durable)
-            return int(info.num_pending or 0) + int(info.num_ack_pending or 0)
+            return await unacknowledged(connection.jetstream(), self.subjects, durable)
 
     async def messages(self, stream: str, subject: str = ">") -> int:
         async with self.broker() as connection:

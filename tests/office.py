@@ -135,7 +135,7 @@ class Office:
         """What was published is handled, and what that said is published."""
 
         async def is_settled() -> bool:
-            pending = await self.line.pending(APPROVALS_EVENTS.name, APPROVALS_EVENTS.stream)
+            pending = await self.line.pending(APPROVALS_EVENTS)
             return not pending and not await self.line.count("approvals.outbox")
 
         await until(is_settled, timeout_s=20, what="approvals-svc did not settle")

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from shared.bus import Bus, Consumer, open_bus
+from shared.bus.browse import unacknowledged
 from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.events import IncidentOpened
 from shared.contracts.services import METRICS_SVC
@@ -93,8 +94,7 @@ class Workbench:
         await until(self.is_idle, timeout_s=20, what="the consumer did not become idle")
 
     async def is_idle(self) -> bool:
-        info = await self.bus.js.consumer_info(self.bus.subjects.stream("EVENTS"), DURABLE.name)
-        return bool(info.num_pending == 0 and info.num_ack_pending == 0)
+        return await unacknowledged(self.bus.js, self.bus.subjects, DURABLE) == 0
 
 
 @asynccontextmanager

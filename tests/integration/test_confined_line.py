@@ -265,7 +265,7 @@ async def thief(server: NatsServer, seed: str) -> AsyncIterator[Callable[[Event]
 
 async def _handled(line: ConfinedLine) -> None:
     async def is_handled() -> bool:
-        return not await line.pending(APPROVALS_EVENTS.name, APPROVALS_EVENTS.stream)
+        return not await line.pending(APPROVALS_EVENTS)
 
     await until(is_handled, timeout_s=60, what="approvals-svc did not handle what was said")
 

@@ -359,6 +359,12 @@ async def test_headers_larger_than_16_kib_are_431(open_edge: Line, size: int) ->
     assert answer[9:12] == b"431"
 
 
+async def test_refusal_reaches_a_client_that_goes_on_sending(open_edge: Line) -> None:
+    answer = await converse(open_edge, b"GET /live HTTP/1.1\r\nX: ", b"x" * 3_000_000)
+
+    assert answer[9:12] == b"431"
+
+
 async def test_header_values_of_any_bytes_stop_nothing(open_edge: Line) -> None:
     body = b'{"any":"header"}'
     headers = [(k.encode(), v.encode()) for k, v in github_headers(GITHUB_SECRET, "push", "any-1", body).items()]

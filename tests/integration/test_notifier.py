@@ -35,6 +35,7 @@ from shared.contracts.events import (
     Vote,
 )
 from shared.contracts.services import NOTIFIER
+from shared.contracts.streams import NOTIFIER_EVENTS, NOTIFIER_NOTIFY
 from tests.line import Line, open_line
 from tests.waiting import until
 
@@ -143,7 +144,7 @@ class Stage:
         await until(self._nothing_waits, timeout_s=WAIT_S, what="events were not handled")
 
     async def _nothing_waits(self) -> bool:
-        pending = [await self.line.pending("notifier", stream) for stream in ("EVENTS", "NOTIFY")]
+        pending = [await self.line.pending(durable) for durable in (NOTIFIER_EVENTS, NOTIFIER_NOTIFY)]
         return not any(pending)
 
 

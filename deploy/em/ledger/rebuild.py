@@ -8,6 +8,7 @@ from em.ledger import letters
 from metrics_svc.rebuild import DERIVED, LOCK, PROJECTION, SHADOW
 from metrics_svc.store import buckets
 from shared.bus import Bus
+from shared.bus.browse import unacknowledged
 from shared.contracts.services import METRICS_SVC
 from shared.contracts.streams import METRICS_REPLAY
 from shared.db import Connection
@@ -106,8 +107,7 @@ async def bodies_gone(tx: Connection) -> int:
 
 async def on_the_way(bus: Bus) -> int:
     """What REPLAY holds that metrics-svc has not acknowledged."""
-    info = await bus.js.consumer_info(bus.subjects.stream(METRICS_REPLAY.stream), METRICS_REPLAY.name)
-    return (info.num_pending or 0) + (info.num_ack_pending or 0)
+    return await unacknowledged(bus.js, bus.subjects, METRICS_REPLAY)
 
 
 async def left(bus: Bus, tx: Connection) -> int:

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 
 import msgspec
 from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from shared.bus.connection import Bus
 from shared.contracts.envelope import MESSAGE_ID, own_headers
 from shared.contracts.streams import Durable
+from shared.contracts.subjects import Subjects
 
 FETCH = 500
 FETCH_TIMEOUT_S = 5
@@ -68,6 +70,26 @@ async def acknowledged(bus: Bus, durable: Durable) -> Span:
     whole = await span(bus, durable.stream)
     info = await bus.js.consumer_info(bus.subjects.stream(durable.stream), durable.name)
     return msgspec.structs.replace(whole, last=info.ack_floor.stream_seq if info.ack_floor else 0)
+
+
+async def unacknowledged(js: JetStreamContext, subjects: Subjects, durable: Durable) -> int:
+    """Messages that the durable has still to take or acknowledge; at least 1 where the stream holds a newer one.
+
+    The server tells a consumer of a message after it acknowledged its publication: for a moment `num_pending` is 0.
+    """
+    stream = subjects.stream(durable.stream)
+    info = await js.consumer_info(stream, durable.name)
+    if left := (info.num_pending or 0) + (info.num_ack_pending or 0):
+        return left
+    delivered = info.delivered.stream_seq if info.delivered else 0
+    return int(any([await _newest(js, stream, subjects.pattern(each)) > delivered for each in durable.filters]))
+
+
+async def _newest(js: JetStreamContext, stream: str, pattern: str) -> int:
+    try:
+        return (await js.get_last_msg(stream, pattern)).seq or 0
+    except NotFoundError:
+        return 0
 
 
 async def message_ids(bus: Bus, stream: str, *, since: datetime) -> set[str]:

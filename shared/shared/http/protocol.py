@@ -13,6 +13,7 @@ HEADER_DEADLINE_S = 5.0
 LOOK_EVERY_S = 1.0
 HEADERS_MAX_BYTES = 16 * 1024
 CONNECTIONS_MAX = 4096
+LINGER_S = 1.0  # for an answer to arrive before what the client goes on sending resets the connection
 BODY_IS_HERE = "em.body_is_here"  # in the scope, once the request came whole: no deadline is needed to read it
 
 
@@ -27,16 +28,20 @@ class Protocol(HttpToolsProtocol):
         self._looking: asyncio.TimerHandle | None = None
         self._headers_since: float | None = None
         self._header_bytes = 0
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX:
             self._refuse(b"503 Service Unavailable", retry_after_s=1)
+            self.transport.close()  # at once: those that linger would keep others out
             return
         self._await_headers()
         self._look()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._headers_since is None and self._is_between_requests():
             self._await_headers()
         if self._headers_since is not None:
@@ -60,11 +65,11 @@ class Protocol(HttpToolsProtocol):
         return sum([len(name) + len(value) for name, value in self.headers]) > HEADERS_MAX_BYTES
 
     def on_body(self, body: bytes) -> None:
-        if self.cycle is not None and not self.transport.is_closing():
+        if self.cycle is not None and not self._is_over():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self.cycle is not None and not self.transport.is_closing():
+        if self.cycle is not None and not self._is_over():
             self.scope[BODY_IS_HERE] = True  # type: ignore[literal-required]  # a key of ours
             super().on_message_complete()
 
@@ -72,6 +77,9 @@ class Protocol(HttpToolsProtocol):
         if self._looking is not None:
             self._looking.cancel()
         super().connection_lost(exc)
+
+    def _is_over(self) -> bool:
+        return self._is_refused or self.transport.is_closing()
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
@@ -89,9 +97,14 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: bytes, *, retry_after_s: int = 0) -> None:
-        """Whatever else comes on this connection is not read."""
+        """Whatever else comes on this connection is thrown away, and after a moment not read.
+
+        A close while bytes are unread is a reset, and that may overtake the answer (RFC 9112, section 9.6).
+        """
         self._headers_since = None
+        self._is_refused = True
         retry = b"retry-after: %d\r\n" % retry_after_s if retry_after_s else b""
         if not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 %b\r\n%bcontent-length: 0\r\nconnection: close\r\n\r\n" % (status, retry))
-            self.transport.close()
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_S, self.transport.close)
