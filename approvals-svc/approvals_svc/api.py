@@ -11,7 +11,7 @@ from approvals_svc import (
     actions,
     api_actions,
     api_audit,
-    api_breaking,
+    api_break_glass,
     api_delegations,
     api_evidence,
     api_policy,
@@ -24,9 +24,10 @@ from approvals_svc import (
 )
 from approvals_svc.advising import Advising
 from approvals_svc.api_actions import ActionsApi
-from approvals_svc.api_breaking import BreakingApi
+from approvals_svc.api_break_glass import BreakingApi
 from approvals_svc.audit import Actor, Entry
-from approvals_svc.breaking import Breaking
+from approvals_svc.break_glass import Breaking
+from approvals_svc.callbacks import fields
 from approvals_svc.decision import Status, Verb, Vote, missing
 from approvals_svc.desk import Ballot, Desk, Outcome
 from approvals_svc.edits import NotEditable
@@ -346,7 +347,7 @@ def build(
         relay.wake()
         effects.wake()
 
-    api_breaking.add_routes(
+    api_break_glass.add_routes(
         app,
         settings,
         BreakingApi(pool=pool, breaking=Breaking(desk), told=told, refused=_refused),
@@ -413,20 +414,7 @@ def _decided(outcome: Outcome, approval: Approval, catalog: Catalog) -> Json:
 def _summary(approval: Approval, catalog: Catalog) -> Json:
     subject, requirement = approval.subject, approval.requirement
     return {
-        "id": approval.id,
-        "public_id": approval.public_id,
-        "status": approval.status,
-        "decision": approval.decision,
-        "revision": approval.revision,
-        "version": approval.version,
-        "action": subject.action,
-        "subject": subject.subject,
-        "service": subject.service,
-        "environment": subject.environment,
-        "repository": subject.repository,
-        "sha": subject.sha,
-        "url": subject.url,
-        "requested_by": subject.requested_by,
+        **fields(approval),
         "reason": approval.reason,
         "signal": approval.signal,
         "does": actions.in_words(subject.action, subject.payload) if actions.is_ours(subject) else "",

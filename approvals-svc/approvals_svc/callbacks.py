@@ -36,7 +36,8 @@ def message_id(approval: Approval, step: str) -> str:
     return f"msg_{step_of_entity(service=APPROVALS_SVC.name, entity=entity, revision=approval.revision, step=step)}"
 
 
-def snapshot(approval: Approval) -> dict[str, Any]:
+def fields(approval: Approval) -> dict[str, Any]:
+    """What every answer and callback says of an approval."""
     subject = approval.subject
     return {
         "id": approval.id,
@@ -53,6 +54,13 @@ def snapshot(approval: Approval) -> dict[str, Any]:
         "sha": subject.sha,
         "url": subject.url,
         "requested_by": subject.requested_by,
+    }
+
+
+def snapshot(approval: Approval) -> dict[str, Any]:
+    subject = approval.subject
+    return {
+        **fields(approval),
         "rule": approval.requirement.rule,
         "votes": [{"person": vote.person, "verb": vote.verb, "reason": vote.reason} for vote in approval.votes],
         "payload": subject.payload,

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from approvals_svc.bound import Bound, deployment_differs, run_differs
 from approvals_svc.callback_url import rule_url
 from approvals_svc.calls import Answer, CallFailed
+from approvals_svc.gate_match import Bound, deployment_differs, run_differs
 from approvals_svc.gate_rules import UnsafeReference
 from approvals_svc.github_app import GithubApp
 from approvals_svc.github_waiting import OVER, WAITING, GithubWaiting

@@ -1,7 +1,7 @@
 """GitHub's deployment protection rules as gates. Pure."""
 
-from approvals_svc.bound import CREATORS, STARTERS, Bound, names
 from approvals_svc.callback_url import NUMBER, check_callback, rule_url
+from approvals_svc.gate_match import CREATORS, STARTERS, Bound, names
 from approvals_svc.gate_rules import GateRules, UnsafeReference, check_environment
 from approvals_svc.markdown import clip, literal
 from approvals_svc.model import Approval

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from approvals_svc.bound import is_among
 from approvals_svc.calls import Answer, CallFailed, call, read
+from approvals_svc.gate_match import is_among
 from approvals_svc.gate_rules import UnsafeReference
 from approvals_svc.gitlab_url import deployment_url, job_url
 from approvals_svc.tasks import Confirmed, Delivered, GitlabGate, GivenUp

@@ -1,6 +1,6 @@
 """GitLab's deployment approvals as gates. Pure."""
 
-from approvals_svc.bound import STARTERS, names
+from approvals_svc.gate_match import STARTERS, names
 from approvals_svc.gate_rules import GateRules, UnsafeReference, check_environment
 from approvals_svc.gitlab_url import deployment_url
 from approvals_svc.model import Approval

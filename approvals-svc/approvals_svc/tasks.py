@@ -6,7 +6,7 @@ from typing import ClassVar, TypeAlias
 
 import msgspec
 
-from approvals_svc.bound import Bound
+from approvals_svc.gate_match import Bound
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

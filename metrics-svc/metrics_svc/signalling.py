@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from metrics_svc.flow.signals import Signal, signals
-from metrics_svc.store import flow, raised, reading
+from metrics_svc.store import flow, raised_signals, reading
 from shared.catalog import Catalog
 from shared.contracts.envelope import event_message
 from shared.contracts.events import MetricSignalled
@@ -41,11 +41,11 @@ class Signalling:
 
 async def signalled(tx: Connection, catalog: Catalog) -> list[MetricSignalled]:
     """What is raised now and was not before."""
-    await raised.lock(tx)
+    await raised_signals.lock(tx)
     now = await reading.now(tx)
     changes = await flow.open_changes(tx, await reading.services(tx, catalog), catalog)
     found = signals(changes, catalog.thresholds, now)
-    new = await raised.replace(tx, found)
+    new = await raised_signals.replace(tx, found)
     return told([each for each in found if (each.kind, each.subject) in new], catalog, now)
 
 

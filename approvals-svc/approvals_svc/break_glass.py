@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from approvals_svc import breaking_store, store
+from approvals_svc import break_glass_store, store
 from approvals_svc.audit import Actor
 from approvals_svc.decision import missing
 from approvals_svc.desk import Desk, Outcome
@@ -47,7 +47,7 @@ class Breaking:
         if approval is None or approval.status != "pending" or now >= approval.expires_at or obstacle or not emergency:
             return await self._desk.break_glass(tx, number, actor, obstacle=obstacle)
         confirm = secrets.token_urlsafe(16)
-        await breaking_store.remember(tx, approval, actor.person, reason=reason, confirm=confirm)
+        await break_glass_store.remember(tx, approval, actor.person, reason=reason, confirm=confirm)
         await self._desk.note_attempt(tx, approval, actor, reason=reason)
         consequences = _consequences(approval, emergency, catalog, now)
         return Asked(confirm=confirm, valid_until=now + CONFIRM_WITHIN, consequences=consequences)
@@ -58,7 +58,7 @@ class Breaking:
         obstacle, reason = _obstacle(emergency, catalog, actor.person), ""
         if approval and emergency and not obstacle:
             within = CONFIRM_WITHIN
-            found = await breaking_store.reason(tx, approval, actor.person, confirm=confirm, within=within)
+            found = await break_glass_store.reason(tx, approval, actor.person, confirm=confirm, within=within)
             obstacle, reason = ("", found) if found else (NOT_CONFIRMED, "")
         outcome = await self._desk.break_glass(tx, number, actor, obstacle=obstacle, reason=reason)
         if not outcome.is_counted or outcome.approval is None or emergency is None:

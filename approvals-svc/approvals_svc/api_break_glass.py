@@ -8,7 +8,7 @@ from fastapi import FastAPI, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from approvals_svc.audit import Actor
-from approvals_svc.breaking import Asked, Breaking
+from approvals_svc.break_glass import Asked, Breaking
 from approvals_svc.desk import Outcome
 from approvals_svc.plain import REASON_MAX_CHARACTERS, plain
 from approvals_svc.settings import Settings
