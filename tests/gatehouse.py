@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from approvals_svc import store
 from approvals_svc.audit import Actor
 from approvals_svc.calls import open_client
+from approvals_svc.check_handlers import CheckHandlers
 from approvals_svc.desk import Ballot, Desk, Outcome
 from approvals_svc.effects import Effects, Performer
 from approvals_svc.elsewhere import Elsewhere
@@ -24,6 +25,7 @@ from approvals_svc.gate_rules import GateRules
 from approvals_svc.github import Github
 from approvals_svc.github_app import App, GithubApp
 from approvals_svc.gitlab import Account, Gitlab
+from approvals_svc.gitlab_checks import GitlabChecks
 from approvals_svc.handlers import Handlers
 from approvals_svc.model import Approval
 from approvals_svc.passed import Passing
@@ -35,7 +37,7 @@ from approvals_svc.sweep import Sweep
 from em.sandbox.blocked import GitlabSettings
 from em.sandbox.gates import GithubSettings
 from em.sandbox.server import Sandbox, sandbox
-from shared.contracts.events import DeploymentRequested, DeploymentReviewed, Gate
+from shared.contracts.events import ChangeCheckRequested, DeploymentRequested, DeploymentReviewed, Gate
 from shared.contracts.services import APPROVALS_SVC
 from shared.contracts.subjects import Subjects
 from shared.db import Pool
@@ -59,6 +61,7 @@ POLICY = """
 version: 1
 groups: {release: {people: [ana, bo, cy, di]}}
 rules:
+  - {name: merge, if: {action: merge}, outcome: require, requires: {group: release, count: 2}}
   - {name: auto, if: {environment: auto}, outcome: auto}
   - {name: one, if: {environment: staging}, outcome: require, requires: {group: release}}
   - name: ladder
@@ -92,6 +95,7 @@ class Gatehouse:
         pool: Pool,
         desk: Desk,
         handlers: Handlers,
+        checks: CheckHandlers,
         elsewhere: Elsewhere,
         performers: Mapping[str, Performer],
         counterparts: Sandbox,
@@ -101,6 +105,7 @@ class Gatehouse:
         self.pool = pool
         self.desk = desk
         self.handlers = handlers
+        self.checks = checks
         self.elsewhere = elsewhere
         self.counterparts = counterparts
         self.control = control
@@ -150,6 +155,25 @@ class Gatehouse:
     async def receive(self, *events: DeploymentRequested) -> None:
         async with self.pool.acquire() as tx, tx.transaction():
             await self.handlers.on_gate_requested(events, tx)
+
+    def check_event(self, **changed: Any) -> ChangeCheckRequested:
+        """Of a merge request of its own."""
+        now = datetime.now(UTC)
+        fields: dict[str, Any] = {"id": str(uuid4()), "occurred_at": now, "received_at": now, "source": "gitlab"}
+        fields |= {"repository": "acme/shop/checkout", "number": next(NUMBERS), "check_id": "7", "head_sha": SHA}
+        fields |= {"check_name": "em-agent", "base_ref": "main", "head_ref": "retry", "author": "ana", "actor": "ana"}
+        return ChangeCheckRequested(**fields | changed)
+
+    async def ask_check(self, event: ChangeCheckRequested, **changed: Any) -> int:
+        """GitLab has such a merge request, and its check reached us; the approval's number."""
+        waiting = {"project": event.repository, "number": event.number, "sha": event.head_sha}
+        await self.tell("/gitlab/merge-requests", waiting | {"username": event.author} | changed)
+        await self.receive_check(event)
+        return int(await self.pool.fetchval("SELECT max(id) FROM approval"))
+
+    async def receive_check(self, *events: ChangeCheckRequested) -> None:
+        async with self.pool.acquire() as tx, tx.transaction():
+            await self.checks.on_check_requested(events, tx)
 
     async def pass_by(self, *events: Passing) -> None:
         async with self.pool.acquire() as tx, tx.transaction():
@@ -276,7 +300,10 @@ async def opened(
         account: dict[str, Any] = {"api_url": counterparts.gitlab_url, "token": GITLAB_TOKEN, **gitlab}
         performers: dict[str, Performer] = {"github_gate": Github(app)}
         performers["gitlab_gate"] = Gitlab(Account(**account), client)
-        house = Gatehouse(pool, desk, handlers, elsewhere, performers, counterparts, control, app)
+        performers["gitlab_check"] = GitlabChecks(Account(**account), client)
+        house = Gatehouse(
+            pool, desk, handlers, CheckHandlers(desk, rules), elsewhere, performers, counterparts, control, app
+        )
         stop = asyncio.Event()
         running = asyncio.create_task(house.effects.run(stop))
         yield house

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from approvals_svc.check_handlers import CheckHandlers
 from approvals_svc.elsewhere import Elsewhere
 from approvals_svc.handlers import Handlers
 from approvals_svc.signal_handlers import SignalHandlers
@@ -10,6 +11,7 @@ from shared.contracts.events import (
     AlertFired,
     AlertResolved,
     BuildFinished,
+    ChangeCheckRequested,
     ChangeClosed,
     ChangeMerged,
     ChangeOpened,
@@ -40,10 +42,17 @@ from shared.contracts.streams import APPROVALS_EVENTS
 from shared.db import Connection, Pool
 
 
-def build(bus: Bus, pool: Pool, handlers: Handlers, elsewhere: Elsewhere, signals: SignalHandlers) -> Consumer:
-    async def on_deployment_finished(finishes: Sequence[DeploymentFinished], tx: Connection) -> None:
-        await handlers.on_facts(finishes, tx)
-        await elsewhere.on_passing(finishes, tx)
+def build(
+    bus: Bus,
+    pool: Pool,
+    handlers: Handlers,
+    elsewhere: Elsewhere,
+    signals: SignalHandlers,
+    checks: CheckHandlers,
+) -> Consumer:
+    async def on_end(ends: Sequence[DeploymentFinished | ChangeMerged | ChangeClosed], tx: Connection) -> None:
+        await handlers.on_facts(ends, tx)
+        await elsewhere.on_passing(ends, tx)
 
     return Consumer(
         bus=bus,
@@ -55,7 +64,10 @@ def build(bus: Bus, pool: Pool, handlers: Handlers, elsewhere: Elsewhere, signal
             DeploymentRequested: handlers.on_gate_requested,
             DeploymentReviewed: elsewhere.on_reviewed,
             DeploymentStarted: elsewhere.on_passing,
-            DeploymentFinished: on_deployment_finished,
+            DeploymentFinished: on_end,
+            ChangeCheckRequested: checks.on_check_requested,
+            ChangeMerged: on_end,
+            ChangeClosed: on_end,
             BuildFinished: elsewhere.on_passing,
             ChatAction: handlers.on_chat,
             ChatCommand: handlers.on_chat,
@@ -70,8 +82,6 @@ FACTS = (
     ChangeUpdated,
     ChangeReady,
     ChangeReviewed,
-    ChangeMerged,
-    ChangeClosed,
     IncidentOpened,
     IncidentAcknowledged,
     IncidentReopened,

@@ -232,7 +232,10 @@ class Desk:
         return draft.approval
 
     async def _supersede(self, tx: Connection, proposal: Proposal, now: datetime) -> Approval | None:
-        approval = await store.lock_approval_by_key(tx, proposal.external_key)
+        if proposal.replaces is None:
+            approval = await store.lock_approval_by_key(tx, proposal.external_key)
+        else:
+            approval = await store.lock_approval(tx, proposal.replaces)
         if approval is None or approval.content_hash == proposal.content_hash:
             return None
         draft = self._draft(approval, now)

@@ -28,6 +28,10 @@ def deployment_reference(deployment_id: str) -> str:
     return f"deployment:{deployment_id}"
 
 
+def change_reference(number: int) -> str:
+    return f"change:{number}"
+
+
 def check_environment(name: str) -> None:
     """Raises UnsafeReference."""
     if not 0 < len(name) <= ENVIRONMENT_MAX_CHARACTERS or not name.isprintable():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from approvals_svc import github_gate, gitlab_gate
+from approvals_svc import github_gate, gitlab_check, gitlab_gate
 from approvals_svc.decision import Status, allows
 from approvals_svc.edits import content_hash
 from approvals_svc.eligibility import Account
@@ -102,10 +102,12 @@ def propose(
 
 def answer(approval: Approval) -> tuple[Task, ...]:
     """What the platform is told of how it ended, if a gate waits there."""
+    state = "approved" if allows(approval.status, approval.decision) else "rejected"
+    if gitlab_check.is_asked(approval):
+        return (gitlab_check.task(approval, state=state),)
     platform = PLATFORMS.get(approval.subject.source)
     if platform is None or approval.subject.action != DEPLOY:
         return ()
-    state = "approved" if allows(approval.status, approval.decision) else "rejected"
     return (platform.task(approval, state=state, comment=_comment(approval)),)
 
 

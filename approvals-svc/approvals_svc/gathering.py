@@ -17,7 +17,7 @@ from approvals_svc.freeze import Freeze
 from approvals_svc.model import Proposal, Subject
 from approvals_svc.shipping import Commit, Shipment, shipment_of
 from shared.catalog import Catalog
-from shared.contracts.events import DeploymentRequested, Evidence
+from shared.contracts.events import ChangeCheckRequested, DeploymentRequested, Evidence
 from shared.db import Connection
 
 NUMBERS_END = 2**31  # of PostgreSQL's integer
@@ -48,6 +48,19 @@ def asked_by(request: DeploymentRequested, catalog: Catalog) -> Asked:
         branch=request.ref.removeprefix("refs/heads/"),
         commits=tuple(sha for sha in request.commits if is_sha(sha)),
         changes=tuple(number for number in (*request.changes, *gated) if 0 < number < NUMBERS_END),
+    )
+
+
+def asked_of(request: ChangeCheckRequested, catalog: Catalog) -> Asked:
+    """What a merge would bring: the change, as far as its events told."""
+    return Asked(
+        source=request.source,
+        repository=request.repository,
+        environment="",
+        service=catalog.service_of_repository(request.repository),
+        sha=request.head_sha,
+        branch=request.base_ref,
+        changes=(request.number,) if 0 < request.number < NUMBERS_END else (),
     )
 
 

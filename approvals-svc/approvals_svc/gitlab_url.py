@@ -20,6 +20,11 @@ def job_url(api_url: str, *, project: str, job_id: str) -> str:
     return f"{_project_url(api_url, project)}/jobs/{_number(job_id, 'job')}"
 
 
+def change_url(api_url: str, *, project: str, number: str) -> str:
+    """Raises UnsafeReference."""
+    return f"{_project_url(api_url, project)}/merge_requests/{_number(number, 'merge request')}"
+
+
 def _project_url(api_url: str, project: str) -> str:
     """https://docs.gitlab.com/api/rest/#namespaced-paths"""
     if not PROJECT.fullmatch(project):

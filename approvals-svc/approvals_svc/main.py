@@ -9,6 +9,7 @@ from approvals_svc.advising import Advising
 from approvals_svc.anchors import Anchors
 from approvals_svc.asking import Asking
 from approvals_svc.calls import open_client
+from approvals_svc.check_handlers import CheckHandlers
 from approvals_svc.deadlines import Deadlines
 from approvals_svc.desk import Desk
 from approvals_svc.effects import Effects, Performer
@@ -19,6 +20,7 @@ from approvals_svc.github import Github
 from approvals_svc.github_actions import GITHUB_KINDS, GithubActions
 from approvals_svc.github_app import App, GithubApp
 from approvals_svc.gitlab import Account, Gitlab
+from approvals_svc.gitlab_checks import GitlabChecks
 from approvals_svc.handlers import Handlers
 from approvals_svc.indexing import Indexing, recompute
 from approvals_svc.nudges import Nudges
@@ -31,7 +33,7 @@ from approvals_svc.signal_handlers import SignalHandlers
 from approvals_svc.summing import Weekly
 from approvals_svc.sweep import Sweep
 from approvals_svc.tallies import Tallies
-from approvals_svc.tasks import GithubGate, GitlabGate, NudgeTask, Webhook, WebhookAction
+from approvals_svc.tasks import GithubGate, GitlabCheck, GitlabGate, NudgeTask, Webhook, WebhookAction
 from approvals_svc.tokens import Tokens
 from approvals_svc.waiters import Waiters
 from approvals_svc.webhooks import Webhooks
@@ -73,7 +75,8 @@ async def run(settings: Settings) -> None:
             desk=desk, subjects=bus.subjects, rules=rules, slack_signing_secrets=settings.slack_signing_secrets
         )
         elsewhere = Elsewhere(desk, rules.acting_origins)
-        events = consumer.build(bus, pool, handlers, elsewhere, SignalHandlers(desk, rules.acting_origins))
+        signals, checks = SignalHandlers(desk, rules.acting_origins), CheckHandlers(desk, rules)
+        events = consumer.build(bus, pool, handlers, elsewhere, signals, checks)
         http = api.build(
             settings,
             bus=bus,
@@ -190,5 +193,8 @@ def _performers(
             represented_as=settings.gitlab_represented_as,
             starts_job=settings.gitlab_starts_job,
         )
-        performers[GitlabGate.kind] = Gitlab(account, client)
+        performers |= {
+            GitlabGate.kind: Gitlab(account, client),
+            GitlabCheck.kind: GitlabChecks(account, client),
+        }
     return performers

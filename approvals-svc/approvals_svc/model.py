@@ -35,7 +35,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """A request for an approval. The same `external_key` is the same approval, however often it is asked.
 
     `asked_at` by the platform's clock. `reason` is why it is asked for; `signal` names the rule of signals that asks.
-    `shipment`: what was found to ship, where the surface has looked for it already.
+    `replaces`: the number of what waits under another key, and is answered by this one. `shipment`: what was found to
+    ship, where the surface has looked for it already.
     """
 
     external_key: str
@@ -48,6 +49,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: datetime | None = None
     reason: str = ""
     signal: str = ""
+    replaces: int | None = None
     shipment: Shipment | None = None
 
 

@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from approvals_svc import github_gate
-from approvals_svc.gate_rules import deployment_reference, run_reference
+from approvals_svc import github_gate, gitlab_gate
+from approvals_svc.gate_rules import change_reference, deployment_reference, run_reference
 from approvals_svc.plain import plain
-from shared.contracts.events import BuildFinished, DeploymentFinished, DeploymentStarted
+from shared.contracts.events import BuildFinished, ChangeClosed, ChangeMerged, DeploymentFinished, DeploymentStarted
 
 TEXT_MAX_CHARACTERS = 255
 
-Passing: TypeAlias = BuildFinished | DeploymentStarted | DeploymentFinished
+Passing: TypeAlias = BuildFinished | DeploymentStarted | DeploymentFinished | ChangeMerged | ChangeClosed
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,12 @@ def passed(events: Sequence[Passing]) -> list[Passed]:
 
 def _passed(event: Passing) -> Passed | None:
     match event:
+        case ChangeMerged() | ChangeClosed() if event.source != gitlab_gate.SOURCE:
+            return None
+        case ChangeMerged():
+            return _of(event, change_reference(event.number), "it was merged without an answer from here")
+        case ChangeClosed():
+            return _of(event, change_reference(event.number), "the merge request is closed")
         case BuildFinished() if event.job or event.source != github_gate.SOURCE:
             return None
         case BuildFinished():

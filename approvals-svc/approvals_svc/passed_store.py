@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from approvals_svc.merges import Check
 from approvals_svc.passed import Passed
 from shared.db import Connection
 from shared.db.locks import lock
@@ -52,7 +53,8 @@ async def waiting_for(tx: Connection, passed: Sequence[Passed]) -> list[tuple[in
         FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
              WITH ORDINALITY AS p(source, repository, reference, at, place)
         JOIN approval a ON a.source = p.source AND a.repository = p.repository AND a.status = 'pending'
-            AND p.reference IN ('run:' || (a.payload ->> 'run_id'), 'deployment:' || (a.payload ->> 'deployment_id'))
+            AND p.reference IN ('run:' || (a.payload ->> 'run_id'), 'deployment:' || (a.payload ->> 'deployment_id'),
+                                'change:' || (a.payload ->> 'change'))
             AND coalesce(a.asked_at, a.created_at) <= p.at
         ORDER BY a.id, p.place
         """,
@@ -62,6 +64,19 @@ async def waiting_for(tx: Connection, passed: Sequence[Passed]) -> list[tuple[in
         [each.at for each in passed],
     )
     return [(row["id"], passed[row["place"] - 1]) for row in rows]
+
+
+async def checks_of(tx: Connection, *, source: str, repository: str, change: str, check_id: str) -> list[Check]:
+    """What was asked about a change by one check, the newest question first."""
+    rows = await tx.fetch(
+        """
+        SELECT id AS number, sha, status, coalesce(asked_at, created_at) AS asked_at FROM approval
+        WHERE source = $1 AND repository = $2 AND payload ->> 'change' = $3 AND payload ->> 'check_id' = $4
+        ORDER BY asked_at DESC, id DESC
+        """,
+        *(source, repository, change, check_id),
+    )
+    return [msgspec.convert(dict(row), Check) for row in rows]
 
 
 async def waiting_in_run(

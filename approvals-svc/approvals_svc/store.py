@@ -516,6 +516,28 @@ async def authors_of_revision(
     return tuple(msgspec.json.decode(row["author"], type=Account) for row in rows)
 
 
+async def authors_of_branch(tx: Connection, *, source: str, repository: str, branch: str) -> tuple[Account, ...]:
+    """Who wrote what was ever pushed to a branch, as far as pushes told."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT jsonb_array_elements(k.authors)::text AS author
+        FROM branch_commit b JOIN pushed_commit k USING (source, repository, sha)
+        WHERE b.source = $1 AND b.repository = $2 AND b.branch = $3 AND NOT b.on_default
+        ORDER BY author
+        """,
+        *(source, repository, branch),
+    )
+    return tuple(msgspec.json.decode(row["author"], type=Account) for row in rows)
+
+
+async def author_of_change(tx: Connection, *, source: str, repository: str, number: int) -> str:
+    """Nothing where nobody told."""
+    found = await tx.fetchval(
+        "SELECT author FROM change WHERE source = $1 AND repository = $2 AND number = $3", source, repository, number
+    )
+    return str(found or "")
+
+
 async def source_of(tx: Connection, *, repository: str, sha: str) -> str:
     """Who told of this commit; nothing when nobody did."""
     found = await tx.fetchval(

@@ -63,6 +63,26 @@ class GitlabGate(Task, frozen=True, kw_only=True):
     accounts: tuple[str, ...] | None = None
 
 
+class GitlabCheck(Task, frozen=True, kw_only=True):
+    """What an external status check of a merge request is told. `sha` and `base_ref` bind it; `accounts` may be its
+    author."""
+
+    kind: ClassVar[str] = "gitlab_check"
+
+    project: str
+    number: str
+    check_id: str
+    base_ref: str
+    sha: str
+    state: str  # approved, rejected
+    accounts: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """GitLab's word for it."""
+        return "passed" if self.state == "approved" else "failed"
+
+
 class Webhook(Task, frozen=True, kw_only=True):
     """A signed message to a registered target; `body` is what is sent, byte for byte, in every try."""
 
@@ -139,7 +159,11 @@ class NudgeTask(Task, frozen=True, kw_only=True):
 
 TASKS: Mapping[str, type[Task]] = {
     task.kind: task
-    for task in (GithubGate, GitlabGate, CiGate, Webhook, WebhookAction, Comment, Label, Reviewer, Issue, NudgeTask)
+    for task in (
+        *(GithubGate, GitlabGate, GitlabCheck, CiGate),
+        *(Webhook, WebhookAction),
+        *(Comment, Label, Reviewer, Issue, NudgeTask),
+    )
 }
 # What a yes is carried out by; all others only tell.
 CARRYING: tuple[str, ...] = tuple(kind for kind, task in TASKS.items() if task.carries_out)

@@ -183,7 +183,8 @@ def _words(name: str) -> str:
 
 def _proof(scheme: Scheme) -> str:
     if isinstance(scheme, SignedOrToken):
-        return f"{_proof(scheme.signed)}, or {_proof(scheme.token)}"
+        others = "".join(f", or {_proof(other)}" for other in scheme.others)
+        return f"{_proof(scheme.signed)}{others}, or {_proof(scheme.token)}"
     return PROOFS[type(scheme)]
 
 

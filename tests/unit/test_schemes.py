@@ -130,3 +130,27 @@ def test_publish_wait_leaves_half_a_second_of_the_platforms_limit() -> None:
     waits = {name: source.publish_wait_s for name, source in declared().items()}
 
     assert waits.items() >= {"github": 8.0, "pagerduty": 4.5, "slack": 2.5}.items()
+
+
+# ---- GitLab's external status checks -------------------------------------------------------------------------------
+
+CHECK = b'{"object_kind":"merge_request","external_approval_rule":{"id":7}}'
+SHARED = b"shared with the check"
+
+
+def test_signature_of_a_status_check_decides_alone_whatever_else_is_configured() -> None:
+    scheme = declared()["gitlab"].scheme
+    signature = hmac.digest(SHARED, CHECK, hashlib.sha256).hex().encode()
+    secrets = [b"token of the hook", b"whsec_dGhlIGhvb2sncyBzaWduaW5nIGtleQ==", SHARED]
+
+    assert scheme.verify(headers(x_gitlab_signature=signature), CHECK, secrets, NOW).slot == 2
+    for wrong in (signature[:-1] + b"0", b"", b"sha256=" + signature):
+        with pytest.raises(Rejection):
+            scheme.verify(headers(x_gitlab_signature=wrong, x_gitlab_token=SHARED), CHECK, secrets, NOW)
+    with pytest.raises(Rejection):
+        scheme.verify(headers(x_gitlab_signature=signature), CHECK + b" ", secrets, NOW)
+
+
+def test_status_check_without_a_shared_secret_is_refused() -> None:
+    with pytest.raises(Rejection):
+        declared()["gitlab"].scheme.verify(headers(x_gitlab_event=b"Merge Request Hook"), CHECK, [SHARED], NOW)

@@ -11,11 +11,13 @@ Status = Literal["approved", "rejected"]
 
 
 class GitlabSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`token` null: nobody gets in. `starts_alone`: an approved job doesn't wait to be started by hand."""
+    """`token` null: nobody gets in. `starts_alone`: an approved job doesn't wait to be started by hand. A status check
+    that nobody answers fails after `check_timeout_s`."""
 
     token: str | None = None
     username: str = "em-agent"
     starts_alone: bool = False
+    check_timeout_s: float = 120.0
 
 
 class Vote(msgspec.Struct, frozen=True, kw_only=True):

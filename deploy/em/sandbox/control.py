@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from em.sandbox.blocked import GitlabSettings
+from em.sandbox.checked import MergeRequest
 from em.sandbox.ci import Ci
 from em.sandbox.exchange import Exchange
 from em.sandbox.faults import Rule, Service
@@ -90,6 +91,19 @@ class NewDeployment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     required: int = 1
 
 
+class NewMergeRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`checks` were asked `age_s` ago about `sha`."""
+
+    project: str
+    number: int
+    sha: str
+    username: str = "ana"
+    target_branch: str = "main"
+    state: str = "opened"
+    checks: tuple[int, ...] = (7,)
+    age_s: float = 0.0
+
+
 class Control:
     """Every path is in `application`; a body that does not fit its type is answered 400 with the reason."""
 
@@ -131,6 +145,9 @@ class Control:
         add("POST", "/gitlab/settings", self._set_gitlab)
         add("POST", "/gitlab/deployments", self._add_deployment)
         add("GET", "/gitlab/deployments", self._deployments)
+        add("POST", "/gitlab/merge-requests", self._add_merge_request)
+        add("GET", "/gitlab/merge-requests", self._merge_requests)
+        add("GET", "/gitlab/check-answers", self._check_answers)
         add("GET", "/gitlab/decisions", self._votes)
         add("GET", "/gitlab/ledger", self._ledger_of("gitlab"))
         add("GET", "/gitlab/counts", self._gitlab_counts)
@@ -283,6 +300,19 @@ class Control:
 
     async def _deployments(self, request: web.Request) -> web.Response:
         return _json(list(self._gitlab.blocked.deployments.values()))
+
+    async def _add_merge_request(self, request: web.Request) -> web.Response:
+        new = await _body(request, NewMergeRequest)
+        fields = msgspec.structs.asdict(new)
+        asked_at = dict.fromkeys(fields.pop("checks"), fields.pop("age_s"))
+        return _json(self._gitlab.checked.add(MergeRequest(asked_at=asked_at, **fields)))
+
+    async def _merge_requests(self, request: web.Request) -> web.Response:
+        known = self._gitlab.checked.requests.values()
+        return _json([msgspec.structs.asdict(each) | {"checks": self._gitlab.checks_of(each)} for each in known])
+
+    async def _check_answers(self, request: web.Request) -> web.Response:
+        return _json(self._gitlab.checked.answers())
 
     async def _votes(self, request: web.Request) -> web.Response:
         return _json(self._gitlab.blocked.votes())

@@ -1,4 +1,4 @@
-"""The GitLab counterpart: deployment approvals and starting a job, over HTTP as its API documents them."""
+"""The GitLab counterpart: deployment approvals, starting a job and status checks, as its API documents them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,12 @@ import msgspec
 from aiohttp import web
 
 from em.sandbox.blocked import Blocked, Deployment, GitlabSettings, Vote
+from em.sandbox.checked import Checked, MergeRequest
 from em.sandbox.exchange import Exchange, Reply
 
 API = "/api/v4"
 DEPLOYMENT = f"{API}/projects/{{project}}/deployments/{{number:[0-9]+}}"
+CHANGE = f"{API}/projects/{{project}}/merge_requests/{{number:[0-9]+}}"
 TOO_MANY = "429 Too Many Requests"
 
 Body = dict[str, Any]
@@ -29,15 +31,16 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Gitlab:
-    """`blocked` is all it remembers."""
+    """`blocked` and `checked` are all it remembers."""
 
     def __init__(self, exchange: Exchange, settings: GitlabSettings) -> None:
         self._exchange = exchange
         self._settings = settings
-        self.blocked = Blocked(settings)
+        self.reset()
 
     def reset(self) -> None:
         self.blocked = Blocked(self._settings)
+        self.checked = Checked()
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -45,6 +48,9 @@ class Gitlab:
         router.add_get(DEPLOYMENT, self._route(self._show))
         router.add_post(f"{DEPLOYMENT}/approval", self._route(self._vote))
         router.add_post(f"{API}/projects/{{project}}/jobs/{{job:[0-9]+}}/play", self._route(self._play))
+        router.add_get(CHANGE, self._route(self._show_change))
+        router.add_get(f"{CHANGE}/status_checks", self._route(self._list_checks))
+        router.add_post(f"{CHANGE}/status_check_responses", self._route(self._answer_check))
         router.add_route("*", "/{path:.*}", self._route(self._unknown))
         return app
 
@@ -97,6 +103,40 @@ class Gitlab:
                     raise GitlabRefusal(400, "400 Bad request - Unplayable Job")
                 return Reply(body=_job(deployment), stored=True)
         raise GitlabRefusal(404, "404 Not Found")
+
+    def _show_change(self, call: Call) -> Reply:
+        request = self._change(call)
+        author = {"id": 1, "username": request.username, "name": request.username, "state": "active"}
+        place = {"iid": request.number, "state": request.state, "target_branch": request.target_branch}
+        return Reply(body=place | {"id": request.number, "sha": request.sha, "author": author})
+
+    def _list_checks(self, call: Call) -> Reply:
+        return Reply(body=self.checks_of(self._change(call)))
+
+    def checks_of(self, request: MergeRequest) -> list[Body]:
+        timeout_s = self.blocked.settings.check_timeout_s
+        return [
+            {"id": number, "name": "em-agent", "status": self.checked.status(request, number, timeout_s=timeout_s)}
+            for number in request.asked_at
+        ]
+
+    def _answer_check(self, call: Call) -> Reply:
+        request = self._change(call)
+        number, status = call.body.get("external_status_check_id"), call.body.get("status")
+        if status not in ("pending", "passed", "failed"):
+            raise GitlabRefusal(400, "status does not have a valid value")
+        if number not in request.asked_at:
+            raise GitlabRefusal(404, "404 Not Found")
+        if call.body.get("sha") != request.sha:
+            raise GitlabRefusal(409, "409 Conflict - SHA does not match HEAD of source branch")
+        told = self.checked.answer(request, number, request.sha, status)
+        return Reply(status=201, body={"id": len(request.answers), "status": told.status}, stored=True)
+
+    def _change(self, call: Call) -> MergeRequest:
+        known = self.checked.requests.get((call.path["project"], int(call.path["number"])))
+        if known is None:
+            raise GitlabRefusal(404, "404 Not Found")
+        return known
 
     def _unknown(self, call: Call) -> Reply:
         raise GitlabRefusal(404, "404 Not Found")

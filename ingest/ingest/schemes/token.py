@@ -50,14 +50,18 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedOrToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A platform that may sign: a signature, once there, decides alone, and a good token never rescues a bad one."""
+    """A platform that may sign: a signature, once there, decides alone, and a good token never rescues a bad one.
+
+    `others`: how it signs deliveries of another kind.
+    """
 
     signed: Signed
     token: Token
+    others: tuple[Signed, ...] = ()
 
     def verify(self, headers: Headers, body: bytes, secrets: Sequence[bytes], now: datetime) -> Evidence:
-        scheme = self.signed if self.signed.applies(headers, secrets) else self.token
-        return scheme.verify(headers, body, secrets, now)
+        claimed = (each for each in (self.signed, *self.others) if each.applies(headers, secrets))
+        return next(claimed, self.token).verify(headers, body, secrets, now)
 
 
 def _of_authorization(value: bytes) -> bytes:

@@ -91,6 +91,11 @@ class _MergeRequest(msgspec.Struct, kw_only=True):
     updated_at: Spelling = None
 
 
+class _Check(msgspec.Struct):
+    id: Count
+    name: str | None = None
+
+
 class _Draft(msgspec.Struct):
     previous: bool | None = None
     current: bool | None = None
@@ -102,6 +107,7 @@ class _Changes(msgspec.Struct):
 
 class _MergeRequestBody(_Body, kw_only=True):
     object_attributes: _MergeRequest
+    external_approval_rule: _Check | None = None
     labels: list[_Label] | None = None
     changes: _Changes | None = None
 
@@ -234,11 +240,42 @@ def translate(delivery: RawDelivery) -> Disposition:
     if row is None:
         return NO_FACT if head.object_kind in NOT_MEASURED else UNKNOWN
     result = row(delivery)
-    return result if isinstance(result, Ignored) else Events((result,))
+    if isinstance(result, Ignored):
+        return result
+    return Events(result if isinstance(result, tuple) else (result,))
 
 
-def _merge_request(delivery: RawDelivery) -> Event | Ignored:
+def _merge_request(delivery: RawDelivery) -> tuple[Event, ...] | Ignored:
+    """An external status check is asked in the body of the hook, and only of what may still be merged. A review is
+    told by the hook itself: under another id it would count twice."""
     body = read(delivery.body, _MergeRequestBody)
+    change = _change(body, delivery)
+    if isinstance(change, Ignored) or (check := body.external_approval_rule) is None:
+        return change if isinstance(change, Ignored) else (change,)
+    told = () if isinstance(change, events.ChangeReviewed) else (change,)
+    asked = (_check(change, check),) if change.state == "open" else ()
+    return (*told, *asked) or NO_FACT
+
+
+def _check(change: events.Change, check: _Check) -> events.ChangeCheckRequested:
+    return events.ChangeCheckRequested(
+        occurred_at=change.occurred_at,
+        time_is_received=change.time_is_received,
+        repository=change.repository,
+        number=change.number,
+        check_id=str(check.id),
+        check_name=check.name or "",
+        head_sha=change.head_sha,
+        base_ref=change.base_ref,
+        head_ref=change.head_ref,
+        title=change.title,
+        author=change.author,
+        actor=change.actor,
+        url=change.url,
+    )
+
+
+def _change(body: _MergeRequestBody, delivery: RawDelivery) -> events.Change | Ignored:
     request = body.object_attributes
     action = request.action or BY_STATE.get(request.state or "", "")
     kind = CHANGES.get(action)
@@ -472,7 +509,7 @@ def _name(user: _User | None) -> str:
     return (user and (user.username or user.name)) or ""
 
 
-KINDS: dict[str, Callable[[RawDelivery], Event | Ignored]] = {
+KINDS: dict[str, Callable[[RawDelivery], Event | tuple[Event, ...] | Ignored]] = {
     "merge_request": _merge_request,
     "push": _push,
     "tag_push": _push,

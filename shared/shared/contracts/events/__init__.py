@@ -24,6 +24,7 @@ from shared.contracts.events.approval import (
 from shared.contracts.events.base import Event, Instant, kind_of
 from shared.contracts.events.change import (
     Change,
+    ChangeCheckRequested,
     ChangeClosed,
     ChangeCommented,
     ChangeMerged,
@@ -80,6 +81,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ChangeReady,
     ChangeReviewed,
     ChangeCommented,
+    ChangeCheckRequested,
     ChangeMerged,
     ChangeClosed,
     CommitsPushed,
@@ -144,6 +146,7 @@ __all__ = [
     "BuildFinished",
     "BuildStarted",
     "Change",
+    "ChangeCheckRequested",
     "ChangeClosed",
     "ChangeCommented",
     "ChangeMerged",

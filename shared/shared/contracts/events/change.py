@@ -53,6 +53,22 @@ class ChangeReviewed(Change, frozen=True, kw_only=True, tag="change.reviewed"):
     review_state: str  # approved, changes_requested, commented, dismissed
 
 
+class ChangeCheckRequested(Event, frozen=True, kw_only=True, tag="change.check_requested"):
+    """A change that may not be merged before we answer for `head_sha`. `author` empty: the platform doesn't say."""
+
+    repository: str
+    number: int
+    check_id: str
+    check_name: str
+    head_sha: str
+    base_ref: str
+    head_ref: str = ""
+    title: str = ""
+    author: str = ""
+    actor: str = ""
+    url: str = ""
+
+
 class ChangeCommented(Event, frozen=True, kw_only=True, tag="change.commented"):
     """Comments come with the thread, not with the change's snapshot, on some platforms."""
 
