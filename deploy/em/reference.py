@@ -32,6 +32,7 @@ from ingest.schemes import (
 )
 from ingest.source import Grade, Source, declared
 from notifier import transitions
+from shared.contracts.commands import COMMANDS, GONE, ROLES, Command
 from shared.contracts.services import SERVICES
 from shared.settings import EnvironmentSettings
 
@@ -42,6 +43,8 @@ README = Path("README.md")
 APPROVALS = Path("docs/approvals.md")
 NOTIFIER = Path("docs/notifier.md")
 TRANSITIONS = re.compile(r"(<!-- transitions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of transitions -->)")
+COMMANDS_PAGE = Path("docs/commands.md")
+TABLE_OF_COMMANDS = re.compile(r"(<!-- commands: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of commands -->)")
 KINDS_OF_ACTIONS = re.compile(r"(<!-- actions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of actions -->)")
 README_SOURCES = re.compile(r"(<!-- sources: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of sources -->)")
 GRADES: tuple[Grade, ...] = get_args(Grade)
@@ -74,6 +77,7 @@ def main() -> None:
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
     APPROVALS.write_text(approvals(APPROVALS.read_text(encoding="utf-8")), encoding="utf-8")
     NOTIFIER.write_text(messages(NOTIFIER.read_text(encoding="utf-8")), encoding="utf-8")
+    COMMANDS_PAGE.write_text(commands(COMMANDS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     COMPOSE_FILE.write_text(compose_file(COMPOSE_FILE.read_text(encoding="utf-8")), encoding="utf-8")
     _write_contracts()
 
@@ -162,6 +166,19 @@ def messages(text: str) -> str:
     ]
     lines = ["| thing | from | to | in Slack | why |", "|---|---|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows)]
     return TRANSITIONS.sub(lambda found: found[1] + "\n".join(lines) + "\n", text)
+
+
+def commands(text: str) -> str:
+    """The page with the table of commands, who may use them, and which there are no more."""
+    rows = [f"| `{each.usage}` | {each.help}{_also(each)} | {each.role} | {each.owner} |" for each in COMMANDS]
+    roles = [f"- *{role}*: {means}" for role, means in ROLES.items()]
+    gone = [f"- `{name}` of the earlier em-agent is gone: {why}." for name, why in GONE.items()]
+    table = ["| command | answers | for | owner |", "|---|---|---|---|", *rows, "", *roles, "", *gone]
+    return TABLE_OF_COMMANDS.sub(lambda found: found[1] + "\n".join(table) + "\n", text)
+
+
+def _also(command: Command) -> str:
+    return f" (also {', '.join(f'`{word}`' for word in command.also)})" if command.also else ""
 
 
 def _state(pattern: str, none: str) -> str:

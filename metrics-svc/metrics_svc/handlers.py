@@ -1,7 +1,7 @@
 """Store the facts of a batch and derive what follows; answer the command `/em dora`."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -15,7 +15,7 @@ from metrics_svc.store import facts as fact_store
 from metrics_svc.store.facts import StoredDeployment
 from metrics_svc.store.links import services_of_incidents
 from metrics_svc.store.samples import samples
-from metrics_svc.window import InvalidParameter, last_days
+from metrics_svc.window import DEFAULT_DAYS, last_days
 from shared.catalog import Catalog
 from shared.contracts.commands import owned_by
 from shared.contracts.envelope import event_message
@@ -139,7 +139,7 @@ class Commands:
                 held_because=held_because,
             )
             if not held_because:
-                text = await self._answer(tx, invocation.arguments, now)
+                text = invocation.problem or await self._answer(tx, invocation.given, now)
                 await outbox.add(tx, [event_message(_reply(event, text, now), self._subjects)])
 
     def _held_because(self, event: ChatCommand, now: datetime) -> str:
@@ -149,11 +149,8 @@ class Commands:
             return "stale"
         return ""
 
-    async def _answer(self, tx: Connection, arguments: Sequence[str], now: datetime) -> str:
-        try:
-            wanted, days = wording.read_arguments(arguments)
-        except InvalidParameter as invalid:
-            return str(invalid)
+    async def _answer(self, tx: Connection, given: Mapping[str, str], now: datetime) -> str:
+        wanted, days = given.get("service", ""), int(given.get("days", DEFAULT_DAYS))
         services = await reading.services(tx, (await self._catalogs.current(tx)).content)
         if wanted and wanted not in services:
             return wording.unknown_service(wanted, services)

@@ -3,28 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from metrics_svc.dora import FAIL_RATE, FREQUENCY, LEAD_TIME, RECOVERY_TIME, REWORK_RATE, Metric
-from metrics_svc.window import DEFAULT_DAYS, InvalidParameter, read_days
 
 LINES_MAX = 30
 NAMES_MAX = 10
-USAGE = "use `/em dora [service] [days]`"
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def read_arguments(words: Sequence[str]) -> tuple[str, int]:
-    """(service or empty, days). Raises InvalidParameter."""
-    match list(words):
-        case []:
-            return "", DEFAULT_DAYS
-        case [word] if word.isdigit():
-            return "", read_days(word)
-        case [word]:
-            return word, DEFAULT_DAYS
-        case [service, days]:
-            return service, read_days(days)
-        case _:
-            raise InvalidParameter("arguments", USAGE)
 
 
 def unknown_service(wanted: str, services: Sequence[str]) -> str:

@@ -410,3 +410,11 @@ def test_help_names_every_command_and_an_unknown_word_gets_the_nearest() -> None
     assert all(f"/em {command.name}" in shown for command in COMMANDS)
     assert guess.startswith("There is no command aprove. Did you mean `/em approve`?")
     assert "<" not in usage.answer(parse("<!channel>"), typed="<!channel>")
+
+
+def test_help_explains_one_command_with_who_may_use_it_and_names_what_is_gone() -> None:
+    assert usage.answer(parse("help DECLINE"), typed="help DECLINE") == (
+        "• `/em decline &lt;number&gt; [reason]` Vote against an approval. Also: `reject`. For who the policy asks."
+    )
+    assert "Did you mean `/em dora`?" in usage.answer(parse("help dorra"), typed="help dorra")
+    assert "There is no command okr. It is gone:" in usage.answer(parse("okr list"), typed="okr list")

@@ -1,14 +1,30 @@
 """The commands of `/em`, one table. The owner answers with a reply on `em.notify`; notifier renders and sends it."""
 
 import difflib
+from collections.abc import Mapping
 
 import msgspec
 
+from shared.contracts import arguments
+from shared.contracts.arguments import Unfit
 from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NOTIFIER
+
+# What a person needs to be, which the owner of a command checks.
+ROLES: Mapping[str, str] = {
+    "viewer": "anybody in the workspace",
+    "member": "somebody whom the catalog knows by their Slack account; anybody, where it knows nobody's",
+    "approver": "who the policy asks",
+}
+# Of the earlier em-agent.
+GONE: Mapping[str, str] = {
+    "onboarding": "it told of no delivery",
+    "okr": "it told of no delivery",
+    "agent": "what it did is proposed and decided: `label`, `issue`, `reviewer`, see approvals",
+}
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """`arguments` is shown in the help; `role` is what a person needs to use it. `also`: other words for it."""
+    """`arguments` is shown in the help and read by it; `role` is one of ROLES. `also`: other words for it."""
 
     name: str
     also: tuple[str, ...] = ()
@@ -17,17 +33,29 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     help: str
 
+    @property
+    def usage(self) -> str:
+        """`/em standup post [#channel] [hours]`."""
+        return f"/em {self.name} {self.arguments}".rstrip()
+
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person typed: the command, or None with the nearest name; and the words after it."""
+    """What a person typed: the command, or None with the nearest name; and the words after it.
+
+    `given`: the arguments by their names in the usage. `problem`: why they can't be, where they can't.
+    """
 
     command: Command | None
     arguments: tuple[str, ...] = ()
+    given: Mapping[str, str] = {}
+    problem: str = ""
     nearest: str = ""
 
 
 COMMANDS = (
-    Command(name="help", owner=NOTIFIER.name, role="viewer", help="List the commands"),
+    Command(
+        name="help", arguments="[command]", owner=NOTIFIER.name, role="viewer", help="List the commands, or explain one"
+    ),
     Command(
         name="approvals",
         owner=APPROVALS_SVC.name,
@@ -65,19 +93,26 @@ COMMANDS = (
     ),
 )
 _BY_NAME = {word: command for command in COMMANDS for word in (command.name, *command.also)}
+_WORDS_MAX = max(len(name.split()) for name in _BY_NAME)
 
 
 def parse(text: str) -> Invocation:
-    """Keywords in any case; empty text asks for help."""
-    words = text.split()
+    """Keywords in any case, the longest name that fits; empty text asks for help."""
+    words = arguments.words(text)
     if not words:
         return Invocation(command=_BY_NAME["help"])
-    name = words[0].lower()
-    command = _BY_NAME.get(name)
-    if command is None:
-        near = difflib.get_close_matches(name, _BY_NAME, n=1)
-        return Invocation(command=None, nearest=near[0] if near else "")
-    return Invocation(command=command, arguments=tuple(words[1:]))
+    for count in range(min(_WORDS_MAX, len(words)), 0, -1):
+        command = _BY_NAME.get(_name(words[:count]))
+        if command:
+            return _invocation(command, text[words[count].begin :] if count < len(words) else "")
+    return Invocation(command=None, nearest=_nearest(_name(words[:2]), _name(words[:1])))
+
+
+def named(text: str) -> tuple[Command, ...]:
+    """Commands of that name, and those whose names begin with it."""
+    name = _name(arguments.words(text))
+    exact = _BY_NAME.get(name)
+    return tuple(each for each in COMMANDS if each is exact or each.name.startswith(f"{name} "))
 
 
 def owned_by(service: str, text: str) -> Invocation | None:
@@ -85,3 +120,20 @@ def owned_by(service: str, text: str) -> Invocation | None:
     invocation = parse(text)
     owner = invocation.command.owner if invocation.command else NOTIFIER.name
     return invocation if owner == service else None
+
+
+def _name(words: list[arguments.Word]) -> str:
+    return " ".join(word.text.lower() for word in words)
+
+
+def _invocation(command: Command, rest: str) -> Invocation:
+    words = tuple(word.text for word in arguments.words(rest))
+    try:
+        given = arguments.read(command.arguments, rest)
+    except Unfit as unfit:
+        return Invocation(command=command, arguments=words, problem=f"{unfit}. Use `{command.usage}`")
+    return Invocation(command=command, arguments=words, given=given)
+
+
+def _nearest(*typed: str) -> str:
+    return next((near for name in typed for near in difflib.get_close_matches(name, _BY_NAME, n=1)), "")
