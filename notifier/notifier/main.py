@@ -1,9 +1,12 @@
 """Builds notifier: the only place that makes its connections."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from notifier import api, consumer
 from notifier.handlers import Handlers, Rules
+from notifier.limiter import Terms
 from notifier.living import Acting
 from notifier.sender import Sender
 from notifier.settings import Settings
@@ -13,24 +16,37 @@ from shared.bus import Relay, open_bus
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
 from shared.contracts.vocabulary import acting_origins
-from shared.db.catalogs import Catalogs
+from shared.db import Pool
+from shared.db.catalogs import Catalogs, CurrentCatalog
 from shared.db.pool import open_pool
 from shared.http.server import serve
 
 
 async def run(settings: Settings) -> None:
-    async with (
-        open_pool(settings, NOTIFIER) as pool,
-        open_bus(settings, NOTIFIER) as bus,
-        open_slack(settings) as slack,
-    ):
+    async with open_pool(settings, NOTIFIER) as pool, open_bus(settings, NOTIFIER) as bus:
         catalogs = Catalogs(pool, settings.catalog_path)
         relay = Relay(bus=bus, pool=pool, service=NOTIFIER.name)
         events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, bus.subjects)))
-        sender = Sender(pool=pool, slack=slack, catalogs=catalogs, limits=_limits(settings), subjects=bus.subjects)
-        app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender, catalogs=catalogs)
-        loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run]
-        await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
+        async with connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects) as sender:
+            app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender, catalogs=catalogs)
+            loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run]
+            await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
+
+
+@asynccontextmanager
+async def connected(
+    settings: Settings, *, pool: Pool, catalogs: CurrentCatalog, subjects: Subjects
+) -> AsyncIterator[Sender]:
+    """The sender with its connection to Slack."""
+    async with open_slack(settings) as slack:
+        yield Sender(
+            pool=pool,
+            slack=slack,
+            catalogs=catalogs,
+            limits=_limits(settings),
+            terms=_terms(settings),
+            subjects=subjects,
+        )
 
 
 def _rules(settings: Settings, catalogs: Catalogs, subjects: Subjects) -> Rules:
@@ -50,4 +66,13 @@ def _limits(settings: Settings) -> Limits:
         timeout_s=settings.slack_timeout_s,
         grace_s=settings.slack_reconcile_grace_s,
         pause_s=settings.slack_reconcile_pause_s,
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        post_interval_s=settings.slack_post_interval_s,
+        updates_per_min=settings.slack_updates_per_min,
+        posts_a_day=settings.max_daily_slack_posts,
+        timezone=settings.slack_quota_timezone,
     )

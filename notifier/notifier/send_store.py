@@ -1,14 +1,16 @@
-"""All SQL of the sender: what it claims, what becomes of it, and when the next may go."""
+"""All SQL of the sender: what it claims, and what becomes of it."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from notifier import pace_store
+from notifier.limiter import Terms
 from notifier.settlement import Job, Settlement
 from shared.db import Connection
 
-UPDATES = "chat.update"  # the pace that all updates of a workspace share
+HELD_UP_AT_MOST_S = 90.0
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,52 +48,93 @@ class Whisper(msgspec.Struct, frozen=True, kw_only=True):
     form: str | None
 
 
+# The column list of a call.
 _CALL = (
     "key, attempt, generation, channel, channel_id, ts, failures, misses, text_only, first_started_at, thing, root,"
     " content::text"
 )
-# A note waits until its card stands, and goes with it where it was given up.
-_PLACED = "(root IS NULL OR EXISTS (SELECT 1 FROM message AS card WHERE card.key = message.root AND card.ts > ''))"
 
 
-async def claim_call(tx: Connection, *, lease: timedelta) -> Call | None:
+async def is_any_due(tx: Connection) -> bool:
+    due: bool = await tx.fetchval("SELECT EXISTS (SELECT 1 FROM message WHERE state = 'ready' AND not_before <= now())")
+    return due
+
+
+async def claim_call(tx: Connection, *, lease: timedelta, terms: Terms, urgent_only: bool = False) -> Call | None:
     """The next post or update that may start now. Its channel is held as long: one message in flight per channel.
 
-    The message is chosen by a statement of its own, after the channel's row is locked: it sees what whoever held
-    the channel before has committed.
+    Whoever claims holds the workspace's row meanwhile, so that all replicas together keep its pace and its quota.
     """
-    channel = await tx.fetchval(
+    gate = await pace_store.gate(tx, terms)
+    chosen = await _choose(tx, gate, urgent_only=urgent_only)
+    if chosen is None:
+        return None
+    row = await tx.fetchrow(
         f"""
-        SELECT name FROM pace WHERE free_at <= now() AND EXISTS (
-            SELECT 1 FROM message WHERE channel = pace.name AND state = 'ready' AND not_before <= now()
-            AND (ts IS NULL OR (SELECT free_at <= now() FROM pace AS updates WHERE updates.name = $1))
-            AND {_PLACED}
-        ) ORDER BY free_at, name LIMIT 1 FOR UPDATE SKIP LOCKED
+        UPDATE message SET state = 'sending', attempt = attempt + 1, sent_version = version, started_at = $2,
+            first_started_at = coalesce(first_started_at, $2), lease_until = $2::timestamptz + $3::interval
+        WHERE key = (SELECT key FROM message WHERE key = $1 AND state = 'ready' FOR UPDATE SKIP LOCKED)
+        RETURNING {_CALL}
         """,  # noqa: S608  # a constant
-        UPDATES,
+        chosen["key"],
+        gate.now,
+        lease,
     )
-    row = await _claim_in_channel(tx, channel, lease) if channel else None
     if row is None:
         return None
-    await tx.execute("UPDATE pace SET free_at = now() + $2 WHERE name = $1", channel, lease)
-    return await _call(tx, row, "update" if row["ts"] else "post")
+    await pace_store.begin(tx, chosen, gate, lease, terms)
+    call = await _call(tx, row, "post" if chosen["is_post"] else "update")
+    await _log(tx, call, gate.now)
+    return call
 
 
-async def _claim_in_channel(tx: Connection, channel: str, lease: timedelta) -> Any:
+async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -> Any:
+    """Key, channel and whether it is a post; urgent ones first, then the channel that waits longest.
+
+    A channel is told in the order in which it was written: as long as it isn't clear what became of a post, none but
+    urgent ones overtake it, unless that takes longer than people should wait for the others.
+    """
     return await tx.fetchrow(
-        f"""
-        UPDATE message SET state = 'sending', attempt = attempt + 1, sent_version = version, started_at = now(),
-            first_started_at = coalesce(first_started_at, now()), lease_until = now() + $2
-        WHERE key = (
-            SELECT key FROM message WHERE channel = $1 AND state = 'ready' AND not_before <= now()
-            AND (ts IS NULL OR (SELECT free_at <= now() FROM pace WHERE name = $3))
-            AND {_PLACED}
-            ORDER BY urgent DESC, created_at, key LIMIT 1
-        ) AND state = 'ready' RETURNING {_CALL}
-        """,  # noqa: S608  # a constant
-        channel,
-        lease,
-        UPDATES,
+        """
+        SELECT chosen.* , pace.free_at, pace.per_s, pace.ceiling, pace.granted
+        FROM pace CROSS JOIN LATERAL (
+            SELECT EXISTS (
+                SELECT 1 FROM message AS tried WHERE tried.channel = pace.name AND tried.ts IS NULL
+                AND tried.first_started_at IS NOT NULL AND tried.state IN ('ready', 'sending', 'unknown')
+                AND NOT tried.urgent AND tried.not_before < $1::timestamptz + make_interval(secs => $2)
+            ) AS is_held
+        ) AS head CROSS JOIN LATERAL (
+            SELECT key, channel, urgent, number, ts IS NULL AS is_post FROM message
+            WHERE channel = pace.name AND state = 'ready' AND not_before <= $1 AND urgent >= $3
+            AND CASE
+                WHEN ts IS NOT NULL THEN CASE WHEN urgent THEN $7::boolean ELSE $6::boolean END
+                WHEN pace.free_at > $1 THEN false
+                WHEN urgent THEN $5::boolean
+                ELSE $4::boolean AND (first_started_at IS NOT NULL OR NOT head.is_held)
+            END AND (root IS NULL OR EXISTS (SELECT 1 FROM message AS card WHERE card.key = message.root AND ts > ''))
+            ORDER BY urgent DESC, number LIMIT 1
+        ) AS chosen
+        WHERE pace.busy_until <= $1 ORDER BY chosen.urgent DESC, pace.free_at, chosen.number LIMIT 1
+        FOR UPDATE OF pace SKIP LOCKED
+        """,
+        gate.now,
+        HELD_UP_AT_MOST_S,
+        urgent_only or not (gate.bulk_posts or gate.bulk_updates),
+        gate.bulk_posts,
+        gate.urgent_posts,
+        gate.bulk_updates,
+        gate.urgent_updates,
+    )
+
+
+async def _log(tx: Connection, call: Call, started_at: datetime) -> None:
+    await tx.execute(
+        "INSERT INTO call (message, number, channel, job, started_at) VALUES ($1, $2, $3, $4, $5)",
+        call.key,
+        call.attempt,
+        call.channel,
+        call.job,
+        started_at,
     )
 
 
@@ -106,7 +149,11 @@ async def claim_reconcile(tx: Connection, *, lease: timedelta) -> Call | None:
         """,  # noqa: S608  # a constant
         lease,
     )
-    return await _call(tx, row, "reconcile") if row else None
+    if row is None:
+        return None
+    call = await _call(tx, row, "reconcile")
+    await _log(tx, call, await tx.fetchval("SELECT now()"))
+    return call
 
 
 async def _call(tx: Connection, row: Any, job: Job) -> Call:
@@ -122,7 +169,13 @@ async def _call(tx: Connection, row: Any, job: Job) -> Call:
 async def settle(
     tx: Connection, call: Call, settlement: Settlement, *, channel_id: str | None = None, ts: str | None = None
 ) -> bool:
-    """Write what became of a call; False when its lease ended meanwhile and the result isn't ours to write."""
+    """Write what became of a call; False when its lease ended meanwhile and the result isn't ours to write.
+
+    Rows are locked in the order in which a claim takes them: workspace, channel, message, quota.
+    """
+    if settlement.refused and call.job == "post":
+        await pace_store.lock(tx, pace_store.POSTS)
+    await pace_store.lock(tx, call.channel)
     settled = await tx.fetchval(
         """
         UPDATE message SET
@@ -149,32 +202,47 @@ async def settle(
         settlement.text_only,
         settlement.error,
     )
-    if settled:
-        await _pace(tx, call, settlement, channel_id)
-    if settled and settlement.state == "dead" and not call.ts:
+    if not settled:
+        return False
+    await _let_go(tx, call, settlement, channel_id)
+    if settlement.unsent:
+        await pace_store.give_back(tx, call.key)
+    if settlement.afresh:
+        await tx.execute("UPDATE message SET quota_day = NULL WHERE key = $1", call.key)
+    if settlement.state == "dead" and not call.ts:
         await tx.execute(
             "UPDATE message SET state = 'dead', last_error = 'no card' WHERE root = $1 AND state = 'ready'", call.key
         )
-    return bool(settled)
+    await tx.execute(
+        "UPDATE call SET ended_at = now(), outcome = $3, error = $4 WHERE message = $1 AND number = $2",
+        call.key,
+        call.attempt,
+        settlement.state,
+        settlement.error,
+    )
+    return True
 
 
-async def _pace(tx: Connection, call: Call, settlement: Settlement, channel_id: str | None) -> None:
-    """Let the channel go; what Slack asked us to wait for is kept here, so that a restart waits as well."""
+async def _let_go(tx: Connection, call: Call, settlement: Settlement, channel_id: str | None) -> None:
+    """The channel; what Slack asked us to wait for is kept here, so that a restart and the others wait as well."""
     if call.job == "reconcile":
         return
     await tx.execute(
-        "UPDATE pace SET free_at = now() + make_interval(secs => $2), channel_id = coalesce($3, channel_id)"
-        " WHERE name = $1",
+        """
+        UPDATE pace SET busy_until = now(), free_at = greatest(free_at, now() + make_interval(secs => $2)),
+            channel_id = coalesce($3, channel_id) WHERE name = $1
+        """,
         call.channel,
         settlement.channel_wait_s,
         channel_id,
     )
-    if settlement.updates_wait_s:
-        await tx.execute(
-            "UPDATE pace SET free_at = greatest(free_at, now() + make_interval(secs => $2)) WHERE name = $1",
-            UPDATES,
-            settlement.updates_wait_s,
+    if settlement.refused and call.job == "post":
+        age_s = await tx.fetchval(
+            "SELECT extract(epoch FROM now() - started_at)::float8 FROM message WHERE key = $1", call.key
         )
+        await pace_store.slow_posts(tx, call.channel, age_s=age_s, wait_s=settlement.wait_s)
+    if settlement.refused and call.job == "update":
+        await pace_store.slow_updates(tx, wait_s=settlement.wait_s)
 
 
 async def channel_id(tx: Connection, channel: str) -> str | None:
@@ -222,9 +290,19 @@ async def recover(tx: Connection, *, settles_after: timedelta) -> int:
             state = CASE WHEN ts IS NULL THEN 'unknown' ELSE 'ready' END,
             not_before = CASE WHEN ts IS NULL THEN started_at + $1 ELSE now() END,
             misses = 0, lease_until = NULL, last_error = 'no result'
-        WHERE state = 'sending' AND lease_until <= now() RETURNING true
+        WHERE state = 'sending' AND lease_until <= now() RETURNING key, attempt, state
         """,
         settles_after,
+    )
+    await tx.execute(
+        """
+        UPDATE call SET ended_at = now(), outcome = found.state, error = 'no result'
+        FROM unnest($1::text[], $2::integer[], $3::text[]) AS found (key, number, state)
+        WHERE call.message = found.key AND call.number = found.number
+        """,
+        [row["key"] for row in messages],
+        [row["attempt"] for row in messages],
+        [row["state"] for row in messages],
     )
     whispers = await tx.fetch(
         "UPDATE ephemeral SET state = 'unknown', last_error = 'no result', lease_until = NULL"

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import msgspec
 
-from notifier import send_store, store
+from notifier import pace_store, send_store, store
 from notifier.cards import NothingKnown, card
 from notifier.errors import Failure
+from notifier.limiter import Terms
 from notifier.living import decode
 from notifier.render import Message, render, without_blocks
 from notifier.settled import ENDS, nudge_of, settled
@@ -18,16 +19,19 @@ from shared.contracts.ids import step_of_entity
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, Pool, outbox
-from shared.db.catalogs import Catalogs
+from shared.db.catalogs import CurrentCatalog
 from shared.db.polling import pause
 from shared.db.pool import INFRASTRUCTURE_ERRORS
 from shared.telemetry import logs, metrics
 
 log = logs.get(__name__)
 
-POLL_S = 0.25
+POLL_S = 0.1
+TURN_MIN_S = 0.01
 STALLED_S = 2.0
-CALLS_MAX = 6  # in flight; each holds a database connection only while it claims and settles
+CALLS_MAX = 16  # in flight; each holds a database connection only while it claims and settles
+URGENT_CALLS = 4  # of them only for what is urgent
+RECOVER_EVERY_S = 1.0
 LEASE_MARGIN_S = 5.0
 PROBE_INTERVAL_S = 60.0
 LOOK_BACK_S = 60.0  # Slack's clock and ours
@@ -45,16 +49,26 @@ class Sender:
     """One per process; several share the rows by skipping those that another holds. `slack` None: dry run."""
 
     def __init__(
-        self, *, pool: Pool, slack: Slack | None, catalogs: Catalogs, limits: Limits, subjects: Subjects
+        self,
+        *,
+        pool: Pool,
+        slack: Slack | None,
+        catalogs: CurrentCatalog,
+        limits: Limits,
+        terms: Terms,
+        subjects: Subjects,
     ) -> None:
         self._pool = pool
         self._subjects = subjects
         self._slack = slack
         self._catalogs = catalogs
         self._limits = limits
+        self._terms = terms
         self._lease = timedelta(seconds=limits.timeout_s + LEASE_MARGIN_S)
+        self._ended = asyncio.Event()
         self._stopped_by = ""
         self._probe_at = 0.0
+        self._recover_at = 0.0
         self._dry_runs = 0
 
     async def problem(self) -> str | None:
@@ -73,23 +87,34 @@ class Sender:
         async with asyncio.TaskGroup() as group:
             calls: set[asyncio.Task[None]] = set()
             while not stop.is_set():
-                wait_s = POLL_S
                 try:
-                    await self._start_due(group, calls)
+                    wait_s = await self._start_due(group, calls)
                 except INFRASTRUCTURE_ERRORS as error:
                     log.warning("sender.stalled", error=repr(error))
                     wait_s = STALLED_S
-                await pause(stop, wait_s)
+                await pause(self._ended, wait_s)
+                self._ended.clear()
 
-    async def _start_due(self, group: asyncio.TaskGroup, calls: set[asyncio.Task[None]]) -> None:
+    async def _start_due(self, group: asyncio.TaskGroup, calls: set[asyncio.Task[None]]) -> float:
+        """Seconds until the next look, unless a call ends before."""
         if not await self._may_call():
-            return
+            return POLL_S
         await self._recover()
-        while len(calls) < CALLS_MAX and (work := await self._claim()) is not None:
+        while len(calls) < CALLS_MAX:
+            work = await self._claim(urgent_only=len(calls) >= CALLS_MAX - URGENT_CALLS)
+            if work is None:
+                return await self._until_next_turn()
             coroutine = self._whisper(work) if isinstance(work, send_store.Whisper) else self._call(work)
             call = group.create_task(coroutine)
             calls.add(call)
             call.add_done_callback(calls.discard)
+            call.add_done_callback(lambda _: self._ended.set())
+        return POLL_S
+
+    async def _until_next_turn(self) -> float:
+        async with self._pool.acquire() as connection:
+            turn_s = await pace_store.next_turn_s(connection)
+        return POLL_S if turn_s is None else min(POLL_S, max(TURN_MIN_S, turn_s))
 
     async def _may_call(self) -> bool:
         """A refused token stops everything but a look, now and then, whether it is accepted again."""
@@ -109,20 +134,28 @@ class Sender:
         return True
 
     async def _recover(self) -> None:
-        async with self._pool.acquire() as connection:
+        now = asyncio.get_running_loop().time()
+        if now < self._recover_at:
+            return
+        self._recover_at = now + RECOVER_EVERY_S
+        async with self._pool.acquire() as connection, connection.transaction():
             settles_after = timedelta(seconds=self._limits.timeout_s + self._limits.grace_s)
             found = await send_store.recover(connection, settles_after=settles_after)
         if found:
             log.warning("sender.recovered", messages=found)
 
-    async def _claim(self) -> send_store.Whisper | send_store.Call | None:
+    async def _claim(self, *, urgent_only: bool) -> send_store.Whisper | send_store.Call | None:
         """Committed before the call: whoever finds the row afterwards knows that something may have happened."""
         async with self._pool.acquire() as connection, connection.transaction():
-            return (
-                await send_store.claim_whisper(connection, lease=self._lease)
-                or await send_store.claim_call(connection, lease=self._lease)
-                or await send_store.claim_reconcile(connection, lease=self._lease)
-            )
+            if whisper := await send_store.claim_whisper(connection, lease=self._lease):
+                return whisper
+            if await send_store.is_any_due(connection):
+                call = await send_store.claim_call(
+                    connection, lease=self._lease, terms=self._terms, urgent_only=urgent_only
+                )
+                if call is not None:
+                    return call
+            return None if urgent_only else await send_store.claim_reconcile(connection, lease=self._lease)
 
     # ---- one living message ----------------------------------------------------------------------------------------
 
@@ -246,7 +279,7 @@ class Sender:
     def _skipped(self, key: str, channel: str) -> Settlement:
         self._dry_runs += 1
         log.info("slack.dry_run", key=key, channel=channel)
-        return Settlement(state="dry_run")
+        return Settlement(state="dry_run", unsent=True)
 
     def _note(self, failure: Failure, settlement: Settlement, *, key: str, job: str) -> None:
         metrics.slack_errors.labels(kind=failure.kind).inc()

@@ -1,5 +1,7 @@
 """Settings of notifier."""
 
+from zoneinfo import ZoneInfo
+
 from pydantic import Field, SecretStr
 
 from shared.settings import CatalogSettings
@@ -20,4 +22,14 @@ class Settings(CatalogSettings):
     slack_reconcile_pause_s: float = Field(
         10, ge=0, description="Seconds between not finding a post and looking once more before it is sent again"
     )
+    slack_post_interval_s: float = Field(
+        1, gt=0, description="Seconds between two posts in one channel; Slack takes about one a second"
+    )
+    slack_updates_per_min: float = Field(
+        50, gt=0, description="Updates of messages that a minute has room for, in the whole workspace"
+    )
+    max_daily_slack_posts: int = Field(
+        1000, ge=1, description="Posts a day; a tenth is kept for approvals and incidents, the rest waits for a digest"
+    )
+    slack_quota_timezone: ZoneInfo = Field(ZoneInfo("UTC"), description="Time zone of the days that the quota is for")
     fresh_for_s: float = Field(3600, gt=0, description="Seconds for which something that happened is worth telling")

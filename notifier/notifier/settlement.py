@@ -10,7 +10,6 @@ from notifier.errors import Failure
 Job = Literal["post", "update", "reconcile"]
 State = Literal["ready", "unknown", "shown", "dry_run", "dead"]
 
-POST_INTERVAL_S = 1.0  # Slack: about one post per second and channel
 UPDATE_INTERVAL_S = 1.0  # between two updates of one message: what changes in between is shown at once
 BACKOFF_MAX_S = 60.0
 UNRECOGNISED_MAX = 5
@@ -37,26 +36,27 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """`wait_s`: until the message may be called for again; `channel_wait_s`, `updates_wait_s`: until others may.
+    """`wait_s`: until the message may be called for again; `channel_wait_s`: until others of its channel may.
 
-    `afresh`: its post is gone for good, the next one is another. `stops`: the token is no use for anything.
+    `refused`: too many calls for Slack. `unsent`: nothing was posted, for sure. `afresh`: its post is gone for good,
+    the next one is another. `stops`: the token is no use for anything.
     """
 
     state: State
     wait_s: float = 0.0
     channel_wait_s: float = 0.0
-    updates_wait_s: float = 0.0
     failures: int = 0
     misses: int = 0
     text_only: bool = False
+    refused: bool = False
+    unsent: bool = False
     afresh: bool = False
     stops: bool = False
     error: str = ""
 
 
 def succeeded(trial: Trial) -> Settlement:
-    channel_wait_s = POST_INTERVAL_S if trial.job == "post" else 0.0
-    return Settlement(state="shown", wait_s=UPDATE_INTERVAL_S, channel_wait_s=channel_wait_s, text_only=trial.text_only)
+    return Settlement(state="shown", wait_s=UPDATE_INTERVAL_S, text_only=trial.text_only)
 
 
 def not_found(trial: Trial, limits: Limits) -> Settlement:
@@ -70,11 +70,16 @@ def not_found(trial: Trial, limits: Limits) -> Settlement:
 def failed(trial: Trial, failure: Failure, limits: Limits) -> Settlement:
     if trial.job == "reconcile":
         return _not_reconciled(trial, failure)
+    settlement = _failed(trial, failure, limits)
+    unsent = trial.job == "post" and failure.kind not in ("ambiguous", "unrecognised")
+    return msgspec.structs.replace(settlement, unsent=unsent)
+
+
+def _failed(trial: Trial, failure: Failure, limits: Limits) -> Settlement:
     match failure.kind:
         case "rate":
-            updates_wait_s = failure.wait_s if trial.job == "update" else 0.0
             channel_wait_s = failure.wait_s if trial.job == "post" else 0.0
-            return _again(trial, failure, failure.wait_s, channel_wait_s=channel_wait_s, updates_wait_s=updates_wait_s)
+            return _again(trial, failure, failure.wait_s, channel_wait_s=channel_wait_s, refused=True)
         case "soft_cap":
             return _again(trial, failure, failure.wait_s, channel_wait_s=failure.wait_s)
         case "not_sent":

@@ -53,11 +53,18 @@ def test_retry_after_is_honoured_and_garbage_is_half_a_minute(header: str, secon
     assert answered(status=429, error="", retry_after=header).wait_s == seconds
 
 
-def test_a_rate_limit_of_posts_rests_the_channel_one_of_updates_all_updates() -> None:
+def test_a_rate_limit_of_posts_rests_the_channel_and_is_learnt_from() -> None:
     post, update = (failed(trial, failure("rate", wait_s=7), LIMITS) for trial in (POST, UPDATE))
 
-    assert (post.state, post.wait_s, post.channel_wait_s, post.updates_wait_s, post.failures) == ("ready", 7, 7, 0, 0)
-    assert (update.state, update.channel_wait_s, update.updates_wait_s) == ("ready", 0, 7)
+    assert (post.state, post.wait_s, post.channel_wait_s, post.failures) == ("ready", 7, 7, 0)
+    assert (update.state, update.wait_s, update.channel_wait_s) == ("ready", 7, 0)
+    assert post.refused and update.refused
+
+
+@pytest.mark.parametrize("kind", get_args(ErrorClass))
+def test_only_a_post_that_did_not_happen_for_sure_gives_back_its_place_in_the_quota(kind: ErrorClass) -> None:
+    assert failed(POST, failure(kind), LIMITS).unsent == (kind not in ("ambiguous", "unrecognised"))
+    assert not failed(UPDATE, failure(kind), LIMITS).unsent
 
 
 def test_a_post_in_doubt_waits_until_its_effect_must_be_visible_an_update_is_made_again() -> None:
@@ -123,7 +130,5 @@ def test_nothing_sent_is_tried_again_ever_more_slowly_up_to_a_minute() -> None:
     assert waits == [1, 2, 32, 60, 60]
 
 
-def test_a_post_rests_its_channel_a_second_and_an_update_does_not() -> None:
-    assert succeeded(POST).channel_wait_s == 1
-    assert succeeded(UPDATE).channel_wait_s == 0
-    assert succeeded(UPDATE).wait_s == 1
+def test_what_changes_within_a_second_is_shown_at_once() -> None:
+    assert succeeded(POST).wait_s == succeeded(UPDATE).wait_s == 1

@@ -36,12 +36,17 @@ class TooMany(Exception):
 
 
 class SlackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`token` null accepts every bot token; `auto_create` makes unknown channel names and people exist."""
+    """`token` null accepts every bot token; `auto_create` makes unknown channel names and people exist.
+
+    `workspace_posts_per_s`: the cap of all channels together, which Slack has and doesn't publish; null for none.
+    """
 
     token: str | None = None
     auto_create: bool = False
     posts_per_s: float = 1.0
     post_burst: int = 3
+    workspace_posts_per_s: float | None = None
+    workspace_post_burst: int = 10
     updates_per_min: float = 50.0
     update_burst: int = 50
 
@@ -90,7 +95,7 @@ class Channel(msgspec.Struct, kw_only=True):
 
 
 class Bucket(msgspec.Struct):
-    """A token bucket; `wait_s` is 0 when the call is admitted."""
+    """A token bucket; `wait_s` is 0 when it has room for a call."""
 
     per_s: float
     burst: float
@@ -100,10 +105,7 @@ class Bucket(msgspec.Struct):
     def wait_s(self, now: float) -> float:
         self.level = min(self.burst, self.level + (now - self.at) * self.per_s)
         self.at = now
-        if self.level >= 1:
-            self.level -= 1
-            return 0.0
-        return (1 - self.level) / self.per_s
+        return max(0.0, (1 - self.level) / self.per_s)
 
 
 class Workspace:
@@ -189,19 +191,28 @@ class Workspace:
         return f"{seconds}.{micros:06d}"
 
     def admit_post(self, channel: Channel) -> None:
-        self._admit(("chat.postMessage", channel.id), self.settings.posts_per_s, self.settings.post_burst)
+        buckets = [self._bucket(("chat.postMessage", channel.id), self.settings.posts_per_s, self.settings.post_burst)]
+        if cap := self.settings.workspace_posts_per_s:
+            buckets.append(self._bucket(("chat.postMessage", ""), cap, self.settings.workspace_post_burst))
+        self._admit(buckets)
 
     def admit_update(self) -> None:
-        self._admit(("chat.update", ""), self.settings.updates_per_min / 60, self.settings.update_burst)
+        self._admit([self._bucket(("chat.update", ""), self.settings.updates_per_min / 60, self.settings.update_burst)])
 
-    def _admit(self, key: tuple[str, str], per_s: float, burst: int) -> None:
-        now = self._clock()
+    def _bucket(self, key: tuple[str, str], per_s: float, burst: int) -> Bucket:
         bucket = self._buckets.get(key)
         if bucket is None or (bucket.per_s, bucket.burst) != (per_s, burst):
-            bucket = self._buckets[key] = Bucket(per_s, burst, level=burst, at=now)
-        wait_s = bucket.wait_s(now)
+            bucket = self._buckets[key] = Bucket(per_s, burst, level=burst, at=self._clock())
+        return bucket
+
+    def _admit(self, buckets: list[Bucket]) -> None:
+        """A call that one of them refuses costs the others nothing."""
+        now = self._clock()
+        wait_s = max(bucket.wait_s(now) for bucket in buckets)
         if wait_s > 0:
             raise TooMany(retry_after_s=math.ceil(wait_s))
+        for bucket in buckets:
+            bucket.level -= 1
 
     def _destination(self, name_or_id: Any) -> Channel:
         if not isinstance(name_or_id, str) or not name_or_id:
