@@ -49,8 +49,11 @@ people:
   - {name: bo, github: [bo-l], slack: [U0BO]}
   - {name: cy, github: [cy-m], slack: [U0CY]}
   - {name: di, github: [di-n], slack: [U0DI]}
+  - {name: eve, slack: [U0EVE]}
 bots: [argocd]
-services: [{name: checkout, team: payments, repositories: [acme/checkout]}]
+services:
+  - {name: checkout, team: payments, repositories: [acme/checkout]}
+  - {name: vault, team: payments, repositories: [acme/vault], visible_to: [payments]}
 """
 POLICY = """
 version: 5
@@ -113,7 +116,7 @@ TABLES = (
     "searches",
 )
 RUN_IDS = count(1000)
-PEOPLE = {"ana": "U0ANA", "bo": "U0BO", "cy": "U0CY", "di": "U0DI"}
+PEOPLE = {"ana": "U0ANA", "bo": "U0BO", "cy": "U0CY", "di": "U0DI", "eve": "U0EVE"}
 
 
 class Office:

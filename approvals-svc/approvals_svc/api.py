@@ -42,6 +42,7 @@ from approvals_svc.plain import REASON_MAX_CHARACTERS, plain
 from approvals_svc.policies import Policies
 from approvals_svc.quorum import count_seats, fewest, in_words
 from approvals_svc.searching import Searching
+from approvals_svc.seeing import NOT_FOUND, not_found, seen_by
 from approvals_svc.settings import Settings
 from approvals_svc.snapshot import groups_in_words, state
 from approvals_svc.store import ID_MAX
@@ -102,6 +103,7 @@ class Api:
     def __init__(self, *, pool: Pool, desk: Desk) -> None:
         self._pool = pool
         self._desk = desk
+        self._seen = seen_by(pool, desk)
 
     async def listed(self, wanted: Wanted, *, limit: int) -> Json:
         async with self._pool.acquire() as connection:
@@ -118,7 +120,7 @@ class Api:
         async with self._pool.acquire() as connection:
             approval = await store.approval(connection, number)
             if approval is None or is_hidden(approval.subject, hidden):
-                raise Problem(404, "approval-not-found", f"there is no approval #{number}")
+                raise not_found(number)
             audit = await store.audit(connection, number)
             effects = await store.effects_of(connection, number)
         return {
@@ -147,14 +149,15 @@ class Api:
                 return answer
         raise _refused(outcome)
 
-    async def decide_all(self, asked: BatchRequest, *, person: str, key: str) -> list[Json]:
+    async def decide_all(self, asked: BatchRequest, identity: Identity, *, person: str, key: str) -> list[Json]:
         """One after the other, each a decision of its own: what fails leaves the others as they are."""
-        return [await self._answered(item, person, key) for item in asked.items]
+        return [await self._answered(item, identity, person, key) for item in asked.items]
 
-    async def _answered(self, item: BatchItem, person: str, key: str) -> Json:
+    async def _answered(self, item: BatchItem, identity: Identity, person: str, key: str) -> Json:
         """The key of the batch is the key of each of its approvals."""
         decision = DecisionRequest(**item.model_dump(exclude={"approval"}))
         try:
+            await self._seen(item.approval, identity)
             answer = await self.decide(item.approval, decision, person=person, key=key)
         except Problem as problem:
             return {"approval": item.approval, **problem.document}
@@ -235,7 +238,7 @@ def build(
             "precedents": indexing.state,
         },
     )
-    api = Api(pool=pool, desk=desk)
+    api, seen = Api(pool=pool, desk=desk), seen_by(pool, desk)
 
     @app.get("/v1/approvals")
     async def approvals(
@@ -302,7 +305,8 @@ def build(
         """One person's vote. 409 tells how it ended, 403 why this vote doesn't count."""
         person = _person(identity, settings, desk.catalog)
         key = plain(idempotency_key, characters_max=200)
-        answer = await api.decide(_number(number), asked, person=person, key=key)
+        await seen(_number(number), identity)
+        answer = await api.decide(number, asked, person=person, key=key)
         relay.wake()
         effects.wake()
         response.headers["Cache-Control"] = "no-store"
@@ -316,7 +320,7 @@ def build(
     ) -> Json:
         """One person's votes on up to 100 approvals; per item 200 with its answer, or the problem that it met."""
         person = _person(identity, settings, desk.catalog)
-        items = await api.decide_all(asked, person=person, key=plain(idempotency_key, characters_max=200))
+        items = await api.decide_all(asked, identity, person=person, key=plain(idempotency_key, characters_max=200))
         relay.wake()
         effects.wake()
         return {"items": items}
@@ -335,7 +339,8 @@ def build(
         if identity.role != "admin" or not settings.auth_enabled:
             _person(identity, settings, desk.catalog)
         reason = plain(asked.reason, characters_max=REASON_MAX_CHARACTERS)
-        answer = await api.end(_number(number), verb, reason, identity)
+        await seen(_number(number), identity)
+        answer = await api.end(number, verb, reason, identity)
         relay.wake()
         effects.wake()
         return answer
@@ -352,6 +357,7 @@ def build(
         settings,
         BreakingApi(pool=pool, breaking=Breaking(desk), told=told, refused=_refused),
         person=lambda identity: _person(identity, settings, desk.catalog),
+        seen=seen,
         wake=wake,
     )
     api_delegations.add_routes(
@@ -366,7 +372,7 @@ def build(
 
 def _number(number: int) -> int:
     if not 0 < number <= ID_MAX:
-        raise Problem(404, "approval-not-found", f"there is no approval #{number}")
+        raise not_found(number)
     return number
 
 
@@ -393,7 +399,8 @@ def _refused(outcome: Outcome) -> Problem:
     approval = outcome.approval
     now: Json = {} if approval is None else _ending(approval)
     status = STATUS_OF_RESULT.get(outcome.result, 409)
-    return Problem(status, outcome.result.replace("_", "-"), outcome.detail, **now)
+    kind = NOT_FOUND if outcome.result == "unknown" else outcome.result.replace("_", "-")
+    return Problem(status, kind, outcome.detail, **now)
 
 
 def _ending(approval: Approval) -> Json:

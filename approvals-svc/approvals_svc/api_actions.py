@@ -18,10 +18,11 @@ from approvals_svc.model import Approval
 from approvals_svc.nudges import Message, Nudges, Settled
 from approvals_svc.plain import REASON_MAX_CHARACTERS, Unstorable, plain
 from approvals_svc.proposing import ACTION_MAX_CHARACTERS, SUBJECT_MAX_CHARACTERS, Asked, propose
+from approvals_svc.seeing import not_found
 from approvals_svc.settings import Settings
 from approvals_svc.store import ID_MAX
 from approvals_svc.tasks import GivenUp
-from approvals_svc.visibility import hidden_from
+from approvals_svc.visibility import hidden_from, is_hidden
 from shared.bus import Relay
 from shared.catalog import Catalog
 from shared.contracts.ids import step_of_entity
@@ -114,16 +115,16 @@ class ActionsApi:
         self._effects.wake()
         return settled, False
 
-    async def notify(self, number: int, channel: str, *, asked_by: str, key: str) -> Settled:
+    async def notify(self, number: int, channel: str, identity: Identity, *, key: str) -> Settled:
         async with self._pool.acquire() as connection:
             approval = await store.approval(connection, number)
-        if approval is None:
-            raise Problem(404, "approval-not-found", f"there is no approval #{number}")
+        if approval is None or is_hidden(approval.subject, self.hidden_from(identity)):
+            raise not_found(number)
         entity = f"notify:{approval.public_id}:{channel}:{key or uuid4()}"
         message = Message(
             id=step_of_entity(service=APPROVALS_SVC.name, entity=entity, revision=approval.revision, step="asked"),
             text=wording.notice(approval, self._desk.catalog),
-            asked_by=asked_by,
+            asked_by=identity.subject,
             channel=channel,
             service="" if channel else approval.subject.service,
         )
@@ -221,7 +222,7 @@ def add_routes(app: FastAPI, settings: Settings, api: ActionsApi) -> None:
     ) -> Json:
         """Tells people how it stands, in that channel or the service's. `ok` once it is posted: a dry run is not."""
         key = plain(idempotency_key, characters_max=KEY_MAX_CHARACTERS)
-        settled = await api.notify(number, asked.channel, asked_by=identity.subject, key=key)
+        settled = await api.notify(number, asked.channel, identity, key=key)
         is_posted = settled.state == "shown"
         return {"ok": is_posted, "posted": is_posted, "channel": settled.channel, "reason": settled.reason}
 

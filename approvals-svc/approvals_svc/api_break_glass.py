@@ -11,6 +11,7 @@ from approvals_svc.audit import Actor
 from approvals_svc.break_glass import Asked, Breaking
 from approvals_svc.desk import Outcome
 from approvals_svc.plain import REASON_MAX_CHARACTERS, plain
+from approvals_svc.seeing import Seen
 from approvals_svc.settings import Settings
 from approvals_svc.store import ID_MAX
 from shared.db import Pool
@@ -72,6 +73,7 @@ def add_routes(
     api: BreakingApi,
     *,
     person: Callable[[Identity], str],
+    seen: Seen,
     wake: Callable[[], None],
 ) -> None:
     @app.post("/v1/approvals/{number}/break-glass")
@@ -87,6 +89,7 @@ def add_routes(
         """
         if bool(asked.reason) == bool(asked.confirm):
             raise Problem(422, "one-of", "give either a reason, or the confirmation that it was answered with")
+        await seen(number, identity)
         if asked.reason:
             response.status_code = 202
             return await api.ask(number, person(identity), asked.reason)

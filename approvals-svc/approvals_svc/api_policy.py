@@ -16,7 +16,7 @@ from approvals_svc.policy_file import InvalidPolicy
 from approvals_svc.settings import Settings
 from approvals_svc.simulation import Evaluated, Simulated, evaluate, explain, simulate
 from approvals_svc.store import ID_MAX
-from approvals_svc.visibility import hidden_from
+from approvals_svc.visibility import hidden_from, is_hidden
 from shared.db import Connection, Pool
 from shared.http.auth import Identity, require
 from shared.http.problems import Problem
@@ -103,7 +103,7 @@ class PolicyApi:
                 policy, facts = await self._desk.current_policy(connection), asked.facts.facts()
                 return simulate(policy.content, facts, asked.accounts(), catalog, version=policy.number, now=now)
             approval = await store.approval(connection, asked.approval or 0)
-            if approval is None or approval.subject.service in hidden_from(identity, catalog):
+            if approval is None or is_hidden(approval.subject, hidden_from(identity, catalog)):
                 raise Problem(404, "approval-not-found", f"there is no approval #{asked.approval}")
             return explain(approval, catalog, now=now)
 

@@ -23,6 +23,7 @@ from approvals_svc.gate_rules import GateRules
 from approvals_svc.gates import NoProposal
 from approvals_svc.plain import plain
 from approvals_svc.replies import Asker, reply
+from approvals_svc.seeing import is_seen
 from approvals_svc.slack_request import Answer, Misspelt, Question, Said, Search, Unreadable, Voter
 from approvals_svc.slack_signature import SignatureRefused, verify
 from shared.contracts.envelope import event_message
@@ -165,6 +166,11 @@ class Handlers:
                 await self._reply(tx, proven, f"Which one? Say: {usage}")
 
     async def _vote(self, tx: Connection, proven: Proven, answer: Answer) -> None:
+        hidden = self._desk.catalog.hidden_from(self._person(answer.voter))
+        if not await is_seen(tx, answer.approval_id, hidden):
+            detail = f"there is no approval #{answer.approval_id}"
+            await self._reply(tx, proven, wording.refusal(answer.approval_id, "unknown", detail))
+            return
         outcome = await self._desk.vote(tx, self._ballot(answer))
         if outcome.result == "unknown":
             await self._hold(tx, proven.cause, f"#{answer.approval_id}", outcome.detail)

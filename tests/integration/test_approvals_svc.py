@@ -25,12 +25,13 @@ from shared.contracts.events import (
     ChatAction,
     ChatCommand,
     Event,
+    Gate,
     SignedRequest,
 )
 from shared.contracts.services import APPROVALS_SVC
 from tests.e2e.test_ledger import em, em_json
 from tests.line import open_line
-from tests.office import CATALOG, PEOPLE, Office, click_body
+from tests.office import CATALOG, INSTALLATION, PEOPLE, Office, click_body
 from tests.waiting import until
 
 
@@ -321,6 +322,18 @@ async def test_gate_that_must_not_or_cannot_be_answered_asks_nobody(office: Offi
 
     assert sorted(await office.held()) == sorted(HELD_GATES)
     assert await office.line.count("approvals.approval") == 0
+
+
+async def test_click_on_what_somebody_may_not_see_is_answered_as_if_there_were_none(office: Office) -> None:
+    gate = Gate(run_id="77", callback_url="", installation_id=INSTALLATION)
+    number = await office.gate(repository="acme/vault", gate=gate)
+
+    await office.clicks(number, "eve")
+    await office.clicks(number, "di")
+
+    told = await office.replies()
+    assert told[0] == f"Nothing happened: there is no approval #{number}."
+    assert "is not in the group" in told[1]
 
 
 async def test_same_gate_twice_is_one_approval(office: Office) -> None:

@@ -1,5 +1,6 @@
 """Evidence, precedents and searches over HTTP: who sees what, as of when, and how often a day."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from tests.shipped import broke, deployed, merge, push, sha, tell
 from tests.waiting import until
 
 SECRET = "  - {name: vault, team: payments, repositories: [acme/vault], visible_to: [payments]}\n"
+STRANGER = "  - {name: di, github: [di-n]}\n  - {name: eve, github: [eve-o]}\n"
 SEARCHES_MAX = 5
 
 
@@ -33,6 +35,9 @@ class Desk:
     async def get(self, path: str, person: str = "ana", role: str = "viewer", **query: Any) -> httpx.Response:
         url = self.line.url(APPROVALS_SVC, path)
         return await self.line.http.get(url, params=query, headers=bearer(person, role))
+
+    async def post(self, path: str, body: Any, person: str = "ana", role: str = "approver") -> httpx.Response:
+        return await self.line.http.post(self.line.url(APPROVALS_SVC, path), json=body, headers=bearer(person, role))
 
     async def documents(self, count: int) -> None:
         async def are_embedded() -> bool:
@@ -50,7 +55,11 @@ async def desk(nats_url: str, postgres_url: str, tmp_path_factory: pytest.TempPa
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(own_database(postgres_url))
         counter = await stack.enter_async_context(
-            open_counter(url, directory, catalog=CATALOG.rstrip() + "\n" + SECRET)
+            open_counter(
+                url,
+                directory,
+                catalog=CATALOG.replace("  - {name: di, github: [di-n]}\n", STRANGER).rstrip() + "\n" + SECRET,
+            )
         )
         line = await stack.enter_async_context(
             open_line(
@@ -119,6 +128,33 @@ async def test_what_somebody_may_not_see_is_not_there_for_them(desk: Desk) -> No
     assert (inside, outside, admin) == ([200] * 3, [404] * 3, [200] * 3)
     assert number in [item["id"] for item in listed["ana"]]
     assert number not in [item["id"] for item in listed["eve"]]
+
+
+async def test_what_somebody_may_not_see_they_do_not_act_on_either(desk: Desk) -> None:
+    number = (await desk.counter.ask(service="vault", repository="acme/vault", subject="the vault")).id
+    acts: dict[str, Any] = {
+        "decision": {"decision": "approve"},
+        "cancel": {},
+        "revoke": {},
+        "break-glass": {"reason": "nobody else is awake at this hour"},
+        "notify": {},
+    }
+
+    for act, body in acts.items():
+        answers = [await desk.post(f"/v1/approvals/{n}/{act}", body, "eve") for n in (number, 10**9)]
+        assert [answer.status_code for answer in answers] == [404, 404], act
+        hidden, absent = (answer.text.replace(str(n), "n") for answer, n in zip(answers, (number, 10**9), strict=True))
+        assert _without_id(hidden) == _without_id(absent), act
+    batch = await desk.post(
+        "/v1/approvals/batch-decision", {"items": [{"approval": number, "decision": "approve"}]}, "eve"
+    )
+    assert [item["status"] for item in batch.json()["items"]] == [404]
+    admin = await desk.post(f"/v1/approvals/{number}/decision", {"decision": "approve"}, "eve", "admin")
+    assert (admin.status_code, admin.json()["type"]) == (403, "/problems/not-eligible")
+
+
+def _without_id(problem: str) -> dict[str, Any]:
+    return {name: value for name, value in json.loads(problem).items() if name != "request_id"}
 
 
 async def test_searches_find_are_bounded_and_end_for_the_day(desk: Desk) -> None:
