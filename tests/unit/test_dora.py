@@ -8,7 +8,7 @@ import pytest
 from metrics_svc import bands
 from metrics_svc.dora import METRICS, Metric, Samples, duration, frequency, measure, percentile, ratio
 from metrics_svc.window import InvalidParameter, Window, between, last_days, read_days
-from metrics_svc.wording import read_arguments, summary
+from metrics_svc.wording import summary
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 WEEK = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 8, tzinfo=UTC))
@@ -194,24 +194,6 @@ def test_days_that_are_no_number_of_days_are_refused(days: str) -> None:
 
 
 # ---- the command's words -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ([], ("", 30)),
-        (["7"], ("", 7)),
-        (["checkout"], ("checkout", 30)),
-        (["checkout", "90"], ("checkout", 90)),
-    ],
-)
-def test_a_command_may_name_a_service_and_days(words: list[str], expected: tuple[str, int]) -> None:
-    assert read_arguments(words) == expected
-
-
-def test_a_command_with_too_many_words_is_told_how_it_goes() -> None:
-    with pytest.raises(InvalidParameter, match=r"/em dora \[service\] \[days\]"):
-        read_arguments(["checkout", "7", "please"])
 
 
 def test_a_summary_of_many_services_is_cut_and_says_so() -> None:
