@@ -33,7 +33,7 @@ def write_rules(home: Home) -> None:
 
 
 def write_environment(home: Home, path: Path) -> None:
-    """An environment file for shells and for `docker compose --env-file`; keys are on one line."""
+    """An environment file for shells and for `docker compose --env-file`."""
     home.prepare()
     write_rules(home)
     kept = credentials.counterparts(home)

@@ -72,7 +72,8 @@ class Ci:
     def tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as both:
-            both.write(self._certificate.key + self._certificate.certificate)
+            # An environment file keeps no last newline.
+            both.write(f"{self._certificate.key}\n{self._certificate.certificate}")
             both.flush()
             context.load_cert_chain(Path(both.name))
         return context
