@@ -14,8 +14,8 @@ from em.sandbox.faults import Rule, Service
 from em.sandbox.gates import GithubSettings, Review, Run
 from em.sandbox.github import Github
 from em.sandbox.gitlab import Gitlab
-from em.sandbox.slack import Slack
-from em.sandbox.workspace import Channel, Message, SlackSettings, User
+from em.sandbox.slack import HOOKS, Slack
+from em.sandbox.workspace import Channel, Group, Message, Refusal, SlackSettings, User
 
 Document = TypeVar("Document")
 Setting = TypeVar("Setting", SlackSettings, GithubSettings, GitlabSettings)
@@ -27,6 +27,10 @@ class NewChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     members: list[str] = []
     archived: bool = False
     bot_member: bool = True
+
+
+class NewHook(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    channel: str
 
 
 class NewRun(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -125,6 +129,8 @@ class Control:
         add("POST", "/slack/settings", self._set_slack)
         add("POST", "/slack/channels", self._add_channel)
         add("POST", "/slack/users", self._add_user)
+        add("POST", "/slack/usergroups", self._add_group)
+        add("POST", "/slack/webhooks", self._add_hook)
         add("GET", "/slack/messages", self._messages)
         add("GET", "/slack/views", self._views)
         add("GET", "/slack/ledger", self._ledger_of("slack"))
@@ -191,6 +197,14 @@ class Control:
 
     async def _add_user(self, request: web.Request) -> web.Response:
         return _json(self._slack.workspace.add_user(await _body(request, User)))
+
+    async def _add_group(self, request: web.Request) -> web.Response:
+        return _json(self._slack.workspace.add_group(await _body(request, Group)))
+
+    async def _add_hook(self, request: web.Request) -> web.Response:
+        """An incoming webhook of a channel that is there: its path at the origin of Slack's counterpart."""
+        new = await _body(request, NewHook)
+        return _json({"path": f"{HOOKS}/{self._slack.workspace.add_hook(new.channel)}"})
 
     async def _messages(self, request: web.Request) -> web.Response:
         """The transcript of one channel by name or id, or of all; oldest first, ephemerals included."""
@@ -327,7 +341,7 @@ async def _explain(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (msgspec.MsgspecError, ValueError) as unfit:
+    except (msgspec.MsgspecError, ValueError, Refusal) as unfit:
         return _json({"error": str(unfit)}, status=400)
 
 
@@ -345,7 +359,7 @@ def _transcript(channel: Channel) -> list[Message]:
 
 
 def _line(message: Message, channel: Channel) -> dict[str, Any]:
-    place = {"channel": channel.id, "channel_name": f"#{channel.name}"}
+    place = {"channel": channel.id, "channel_name": f"{'@' if channel.user else '#'}{channel.name}"}
     return place | msgspec.structs.asdict(message)
 
 

@@ -16,7 +16,7 @@ HTML_ERROR = "<!DOCTYPE html><html><head><title>Server Error</title></head><body
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer before it is sent; `stored` says that the request changed the platform's state."""
+    """An answer before it is sent: JSON, or plain text; `stored` says that it changed the platform's state."""
 
     body: Any = None
     status: int = 200
@@ -82,6 +82,8 @@ class Exchange:
 
     def _sent(self, entry: Entry, reply: Reply) -> web.Response:
         entry.status = reply.status
+        if isinstance(reply.body, str):
+            return web.Response(status=reply.status, text=reply.body, headers=reply.headers)
         body = None if reply.body is None else msgspec.json.encode(reply.body)
         headers = {"Content-Type": "application/json; charset=utf-8"} if body is not None else {}
         return web.Response(status=reply.status, body=body, headers=headers | reply.headers)

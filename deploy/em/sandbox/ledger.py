@@ -8,6 +8,8 @@ import msgspec
 
 from em.sandbox.faults import Kind, Service
 
+POSTING = frozenset({"chat.postMessage", "webhook"})
+
 
 class Entry(msgspec.Struct, kw_only=True):
     """One request. Times are Unix seconds; no `committed_at` means nothing was stored."""
@@ -46,9 +48,9 @@ class Ledger:
         """`duplicates`: stored posts beyond the first that carry the same metadata event_payload.id."""
         stored = [entry for entry in self.of("slack") if entry.committed_at is not None]
         methods = Counter(entry.method for entry in stored)
-        ids = [entry.metadata_id for entry in stored if entry.method == "chat.postMessage" and entry.metadata_id]
+        ids = [entry.metadata_id for entry in stored if entry.method in POSTING and entry.metadata_id]
         return {
-            "posts": methods["chat.postMessage"],
+            "posts": sum(methods[method] for method in POSTING),
             "updates": methods["chat.update"],
             "ephemerals": methods["chat.postEphemeral"],
             "duplicates": len(ids) - len(set(ids)),

@@ -1,4 +1,4 @@
-"""The Slack counterpart: tokens, bodies and answers of the Web API over HTTP."""
+"""The Slack counterpart: tokens, bodies and answers of the Web API and of incoming webhooks over HTTP."""
 
 from typing import Any
 
@@ -7,14 +7,26 @@ from aiohttp import web
 
 from em.sandbox.exchange import Exchange, Reply
 from em.sandbox.ledger import Entry
-from em.sandbox.slack_methods import METHODS, STRUCTURED, WRITING, Arguments, metadata_id
+from em.sandbox.slack_arguments import Arguments, decoded
+from em.sandbox.slack_methods import METHODS, SCOPES, STRUCTURED, WRITING, content, metadata_id
 from em.sandbox.workspace import Refusal, SlackSettings, TooMany, Workspace
 
+HOOKS = "/services"
 LIMITED = Reply(status=429, body={"ok": False, "error": "ratelimited"})
+HOOK_LIMITED = Reply(status=429, body={"ok": False, "error": "rate_limited", "retry_after": 1})
+# What a webhook answers is a status and a word: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+HOOK_REFUSALS = {
+    "channel_not_found": (404, "channel_not_found"),
+    "no_service": (404, "no_service"),
+    "is_archived": (410, "channel_is_archived"),
+    "not_in_channel": (403, "action_prohibited"),
+    "no_text": (400, "no_text"),
+    "too_many_attachments": (400, "too_many_attachments"),
+}
 
 
 class Slack:
-    """Serves `/api/<method>`; `workspace` is all it remembers."""
+    """Serves `/api/<method>` and `/services/<T>/<B>/<secret>`; `workspace` is all it remembers."""
 
     def __init__(self, exchange: Exchange, settings: SlackSettings) -> None:
         self._exchange = exchange
@@ -27,7 +39,43 @@ class Slack:
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_route("*", "/api/{method}", self._call)
+        app.router.add_route("POST", HOOKS + "/{hook:.+}", self._hook)
         return app
+
+    async def _hook(self, request: web.Request) -> web.Response:
+        entry = self._exchange.ledger.open("slack", "webhook")
+        entry.channel = self.workspace.hooks.get(request.match_info["hook"])
+        try:
+            arguments = _payload(await _arguments(request))
+        except Refusal:
+            return await self._exchange.answer(request, entry, None, lambda: _hook_refused("invalid_payload"), LIMITED)
+        entry.metadata_id = metadata_id(arguments)
+        names = self.workspace.names_of(entry.channel) if entry.channel else frozenset[str]()
+        bite = self._exchange.faults.bite("slack", "webhook", names)
+
+        def act() -> Reply:
+            return self._post_by_hook(entry, arguments)
+
+        return await self._exchange.answer(request, entry, bite, act, HOOK_LIMITED)
+
+    def _post_by_hook(self, entry: Entry, arguments: Arguments) -> Reply:
+        """No ts and no channel in the answer: nothing to edit or to look for later."""
+        try:
+            if entry.channel is None:
+                raise Refusal("no_service")
+            channel = self.workspace.destination(entry.channel)
+            draft = content(arguments)
+            self.workspace.admit_post(channel)
+        except Refusal as refusal:
+            entry.error = refusal.error
+            return _hook_refused(refusal.error)
+        except TooMany as limited:
+            entry.error = "rate_limited"
+            headers = {"Retry-After": str(limited.retry_after_s)}
+            return Reply(status=429, body=HOOK_LIMITED.body, headers=headers)
+        draft.ts = entry.ts = self.workspace.next_ts()
+        channel.messages[draft.ts] = draft
+        return Reply(body="ok", stored=True)
 
     async def _call(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
@@ -53,6 +101,7 @@ class Slack:
             self._authenticate(authorization or arguments.get("token"))
             if entry.method not in METHODS:
                 raise Refusal("unknown_method")
+            self._authorize(entry.method)
             answer = METHODS[entry.method](self.workspace, arguments)
         except Refusal as refusal:
             entry.error = refusal.error
@@ -72,12 +121,32 @@ class Slack:
         if not (token == expected if expected else token.startswith("xoxb-")):
             raise Refusal("invalid_auth")
 
+    def _authorize(self, method: str) -> None:
+        granted, needed = self.workspace.settings.scopes, SCOPES.get(method, ())
+        if granted is not None and needed and not set(needed) & set(granted):
+            raise Refusal("missing_scope", needed=",".join(needed), provided=",".join(granted))
+
 
 def _refused(refusal: Refusal) -> Reply:
-    body: dict[str, Any] = {"ok": False, "error": refusal.error}
+    body: dict[str, Any] = {"ok": False, "error": refusal.error, **refusal.fields}
     if refusal.messages:
         body |= {"errors": list(refusal.messages), "response_metadata": {"messages": list(refusal.messages)}}
     return Reply(body=body)
+
+
+def _hook_refused(error: str) -> Reply:
+    status, word = HOOK_REFUSALS.get(error, (400, "invalid_payload"))
+    return Reply(status=status, body=word)
+
+
+def _payload(arguments: Arguments) -> Arguments:
+    """A webhook takes its JSON in a form's field `payload` too."""
+    if "payload" not in arguments:
+        return arguments
+    payload = decoded(arguments["payload"])
+    if not isinstance(payload, dict):
+        raise Refusal("invalid_payload")
+    return payload
 
 
 async def _arguments(request: web.Request) -> Arguments:

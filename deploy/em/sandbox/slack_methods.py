@@ -1,14 +1,14 @@
 """The methods of Slack's Web API, each a function of workspace and arguments."""
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from em.sandbox import blocks as block_kit
+from em.sandbox import slack_people as people
+from em.sandbox.slack_arguments import Answer, Arguments, decoded, flag, page, required
 from em.sandbox.workspace import (
     APP_ID,
     BOT_ID,
@@ -18,7 +18,6 @@ from em.sandbox.workspace import (
     Edit,
     Message,
     Refusal,
-    User,
     Workspace,
 )
 
@@ -28,12 +27,8 @@ TEXT_SPLIT_CHARS = 4_000
 ATTACHMENTS_MAX = 100
 # Slack documents the error metadata_too_large, not the size: unverified.
 METADATA_CHARS_MAX = 16_000
-PAGE_MAX = 999
+EMOJI = re.compile(r"[a-z0-9_+-]{1,100}", re.ASCII)
 TS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
-
-Arguments = dict[str, Any]
-Answer = dict[str, Any]
-Item = TypeVar("Item")
 
 
 def auth_test(workspace: Workspace, arguments: Arguments) -> Answer:
@@ -49,15 +44,15 @@ def auth_test(workspace: Workspace, arguments: Arguments) -> Answer:
 
 
 def post_message(workspace: Workspace, arguments: Arguments) -> Answer:
-    channel = workspace.destination(_required(arguments, "channel"))
+    channel = workspace.destination(required(arguments, "channel"))
     workspace.admit_post(channel)
-    draft = _content(arguments)
+    draft = content(arguments)
     thread_ts = _thread_root(channel, arguments.get("thread_ts"))
     pieces = [draft.text] if draft.blocks or not draft.text else _split(draft.text)
     posted = []
     for piece in pieces:
         message = msgspec.structs.replace(draft, ts=workspace.next_ts(), text=piece, thread_ts=thread_ts)
-        message.broadcast = _flag(arguments, "reply_broadcast")
+        message.broadcast = flag(arguments, "reply_broadcast")
         channel.messages[message.ts] = message
         posted.append(message)
     return {"channel": channel.id, "ts": posted[0].ts, "message": _shown(posted[0], channel)}
@@ -65,8 +60,8 @@ def post_message(workspace: Workspace, arguments: Arguments) -> Answer:
 
 def update(workspace: Workspace, arguments: Arguments) -> Answer:
     """Text without blocks removes the old blocks; left out metadata stays."""
-    channel = workspace.channel(_required(arguments, "channel"))
-    message = channel.messages.get(_required(arguments, "ts"))
+    channel = workspace.channel(required(arguments, "channel"))
+    message = channel.messages.get(required(arguments, "ts"))
     if channel.archived:
         raise Refusal("is_inactive")
     if message is None:
@@ -74,7 +69,7 @@ def update(workspace: Workspace, arguments: Arguments) -> Answer:
     if message.user != BOT_USER:
         raise Refusal("cant_update_message")
     workspace.admit_update()
-    draft = _content(arguments)
+    draft = content(arguments)
     message.edits.append(Edit(edited_ts=workspace.next_ts(), text=message.text, blocks=message.blocks))
     message.text, message.blocks, message.attachments = draft.text, draft.blocks, draft.attachments
     message.metadata = draft.metadata or message.metadata
@@ -87,11 +82,11 @@ def update(workspace: Workspace, arguments: Arguments) -> Answer:
 
 
 def post_ephemeral(workspace: Workspace, arguments: Arguments) -> Answer:
-    channel = workspace.destination(_required(arguments, "channel"))
-    user = workspace.user(_required(arguments, "user"), error="user_not_in_channel")
+    channel = workspace.destination(required(arguments, "channel"))
+    user = workspace.user(required(arguments, "user"), error="user_not_in_channel")
     if user.id not in channel.members and not workspace.settings.auto_create:
         raise Refusal("user_not_in_channel")
-    message = _content(arguments)
+    message = content(arguments)
     message.ts, message.ephemeral_for = workspace.next_ts(), user.id
     channel.ephemerals.append(message)
     return {"message_ts": message.ts}
@@ -106,7 +101,7 @@ def history(workspace: Workspace, arguments: Arguments) -> Answer:
 
 def replies(workspace: Workspace, arguments: Arguments) -> Answer:
     channel = _readable(workspace, arguments)
-    asked = channel.messages.get(_required(arguments, "ts"))
+    asked = channel.messages.get(required(arguments, "ts"))
     if asked is None:
         raise Refusal("thread_not_found")
     root = asked.thread_ts or asked.ts
@@ -115,30 +110,20 @@ def replies(workspace: Workspace, arguments: Arguments) -> Answer:
 
 
 def list_channels(workspace: Workspace, arguments: Arguments) -> Answer:
-    hide_archived = _flag(arguments, "exclude_archived")
-    shown = [c for c in workspace.channels.values() if not (hide_archived and c.archived)]
-    page, cursor = _page(shown, [channel.id for channel in shown], arguments)
-    return {"channels": [_described(c) for c in page], "response_metadata": {"next_cursor": cursor}}
+    hide_archived = flag(arguments, "exclude_archived")
+    kinds = str(arguments.get("types") or "public_channel").split(",")
+    asked = [c for c in workspace.channels.values() if ("im" if c.user else "public_channel") in kinds]
+    listed = [c for c in asked if not (hide_archived and c.archived)]
+    shown, cursor = page(listed, [channel.id for channel in listed], arguments)
+    return {"channels": [_described(c) for c in shown], "response_metadata": {"next_cursor": cursor}}
 
 
 def channel_details(workspace: Workspace, arguments: Arguments) -> Answer:
-    return {"channel": _described(workspace.channel(_required(arguments, "channel")))}
-
-
-def lookup_by_email(workspace: Workspace, arguments: Arguments) -> Answer:
-    email = str(_required(arguments, "email")).casefold()
-    for user in workspace.users.values():
-        if user.email is not None and user.email.casefold() == email and not user.deleted:
-            return {"user": _profile(user)}
-    raise Refusal("users_not_found")
-
-
-def user_details(workspace: Workspace, arguments: Arguments) -> Answer:
-    return {"user": _profile(workspace.user(_required(arguments, "user"), error="user_not_found"))}
+    return {"channel": _described(workspace.channel(required(arguments, "channel")))}
 
 
 def open_view(workspace: Workspace, arguments: Arguments) -> Answer:
-    trigger_id, view = _required(arguments, "trigger_id"), _decoded(_required(arguments, "view"))
+    trigger_id, view = required(arguments, "trigger_id"), decoded(required(arguments, "view"))
     workspace.spend_trigger(str(trigger_id))
     found = block_kit.view_violations(view)
     if found:
@@ -146,33 +131,98 @@ def open_view(workspace: Workspace, arguments: Arguments) -> Answer:
     return {"view": workspace.show(view)}
 
 
+def update_view(workspace: Workspace, arguments: Arguments) -> Answer:
+    """Of a modal that is open; `hash` guards against a race with another update."""
+    view = decoded(required(arguments, "view"))
+    shown = next((each for each in workspace.views if each["id"] == arguments.get("view_id")), None)
+    if shown is None:
+        raise Refusal("not_found")
+    if arguments.get("hash") and arguments["hash"] != shown["hash"]:
+        raise Refusal("hash_conflict")
+    found = block_kit.view_violations(view)
+    if found:
+        raise Refusal("invalid_arguments", *found)
+    return {"view": workspace.show_instead(shown, view)}
+
+
+def delete(workspace: Workspace, arguments: Arguments) -> Answer:
+    channel, message = _message(workspace, arguments, "ts")
+    if message.user != BOT_USER:
+        raise Refusal("cant_delete_message")
+    del channel.messages[message.ts]
+    return {"channel": channel.id, "ts": message.ts}
+
+
+def add_reaction(workspace: Workspace, arguments: Arguments) -> Answer:
+    reactions = _message(workspace, arguments, "timestamp")[1].reactions
+    name = _emoji(arguments)
+    if name in reactions:
+        raise Refusal("already_reacted")
+    reactions.append(name)
+    return {}
+
+
+def remove_reaction(workspace: Workspace, arguments: Arguments) -> Answer:
+    reactions = _message(workspace, arguments, "timestamp")[1].reactions
+    name = _emoji(arguments)
+    if name not in reactions:
+        raise Refusal("no_reaction")
+    reactions.remove(name)
+    return {}
+
+
 METHODS: dict[str, Callable[[Workspace, Arguments], Answer]] = {
     "auth.test": auth_test,
     "chat.postMessage": post_message,
     "chat.update": update,
+    "chat.delete": delete,
     "chat.postEphemeral": post_ephemeral,
     "conversations.history": history,
     "conversations.replies": replies,
     "conversations.list": list_channels,
     "conversations.info": channel_details,
-    "users.lookupByEmail": lookup_by_email,
-    "users.info": user_details,
+    "conversations.open": people.open_conversation,
+    "reactions.add": add_reaction,
+    "reactions.remove": remove_reaction,
+    "users.lookupByEmail": people.look_up_by_email,
+    "users.info": people.user_details,
+    "usergroups.list": people.list_groups,
+    "usergroups.users.list": people.list_members,
     "views.open": open_view,
+    "views.update": update_view,
+}
+# The right that a token needs for each (https://docs.slack.dev/reference/methods); one of them is enough.
+SCOPES: dict[str, tuple[str, ...]] = {
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "chat.delete": ("chat:write",),
+    "chat.postEphemeral": ("chat:write",),
+    "conversations.history": ("channels:history", "groups:history", "im:history"),
+    "conversations.replies": ("channels:history", "groups:history", "im:history"),
+    "conversations.list": ("channels:read", "groups:read", "im:read"),
+    "conversations.info": ("channels:read", "groups:read", "im:read"),
+    "conversations.open": ("im:write",),
+    "reactions.add": ("reactions:write",),
+    "reactions.remove": ("reactions:write",),
+    "users.lookupByEmail": ("users:read.email",),
+    "users.info": ("users:read",),
+    "usergroups.list": ("usergroups:read",),
+    "usergroups.users.list": ("usergroups:read",),
 }
 STRUCTURED = frozenset({"blocks", "attachments", "metadata", "view"})
-WRITING = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral"})
+WRITING = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral", "reactions.add", "reactions.remove"})
 
 
 def metadata_id(arguments: Arguments) -> str | None:
     """The id the sender gave its message, by which a duplicate is known."""
-    metadata = _decoded(arguments.get("metadata"))
+    metadata = decoded(arguments.get("metadata"))
     payload = metadata.get("event_payload") if isinstance(metadata, dict) else None
     found = payload.get("id") if isinstance(payload, dict) else None
     return None if found is None else str(found)
 
 
-def _content(arguments: Arguments) -> Message:
-    text, attachments = arguments.get("text") or "", _decoded(arguments.get("attachments")) or []
+def content(arguments: Arguments) -> Message:
+    text, attachments = arguments.get("text") or "", decoded(arguments.get("attachments")) or []
     blocks = _blocks(arguments.get("blocks"))
     if not text and not blocks and not attachments:
         raise Refusal("no_text")
@@ -185,7 +235,7 @@ def _content(arguments: Arguments) -> Message:
 
 
 def _blocks(given: Any) -> list[Any]:
-    blocks = _decoded(given)
+    blocks = decoded(given)
     if blocks is None or blocks == "":
         return []
     if isinstance(blocks, str):
@@ -199,7 +249,7 @@ def _blocks(given: Any) -> list[Any]:
 
 
 def _metadata(given: Any) -> dict[str, Any] | None:
-    metadata = _decoded(given)
+    metadata = decoded(given)
     if metadata is None or metadata == "":
         return None
     if not isinstance(metadata, dict) or not isinstance(metadata.get("event_payload"), dict):
@@ -211,18 +261,23 @@ def _metadata(given: Any) -> dict[str, Any] | None:
     return metadata
 
 
-def _decoded(given: Any) -> Any:
-    """Forms carry structured arguments as JSON text; text that is no JSON stays text."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return msgspec.json.decode(given)
-    except msgspec.DecodeError:
-        return given
-
-
 def _split(text: str) -> list[str]:
     return [text[at : at + TEXT_SPLIT_CHARS] for at in range(0, len(text), TEXT_SPLIT_CHARS)]
+
+
+def _message(workspace: Workspace, arguments: Arguments, ts: str) -> tuple[Channel, Message]:
+    channel = workspace.channel(required(arguments, "channel"))
+    message = channel.messages.get(str(required(arguments, ts)))
+    if message is None:
+        raise Refusal("message_not_found")
+    return channel, message
+
+
+def _emoji(arguments: Arguments) -> str:
+    name = str(required(arguments, "name")).strip(":")
+    if not EMOJI.fullmatch(name):
+        raise Refusal("invalid_name")
+    return name
 
 
 def _thread_root(channel: Channel, thread_ts: Any) -> str | None:
@@ -235,7 +290,7 @@ def _thread_root(channel: Channel, thread_ts: Any) -> str | None:
 
 
 def _readable(workspace: Workspace, arguments: Arguments) -> Channel:
-    channel = workspace.channel(_required(arguments, "channel"))
+    channel = workspace.channel(required(arguments, "channel"))
     if BOT_USER not in channel.members:
         raise Refusal("not_in_channel")
     return channel
@@ -243,7 +298,7 @@ def _readable(workspace: Workspace, arguments: Arguments) -> Channel:
 
 def _in_window(message: Message, arguments: Arguments) -> bool:
     """Slack's window is open on both sides unless `inclusive`."""
-    at, edge_us = _micros(message.ts, "ts"), 1 if _flag(arguments, "inclusive") else 0
+    at, edge_us = _micros(message.ts, "ts"), 1 if flag(arguments, "inclusive") else 0
     oldest, latest = arguments.get("oldest"), arguments.get("latest")
     if oldest and at <= _micros(oldest, "oldest") - edge_us:
         return False
@@ -258,33 +313,13 @@ def _micros(ts: Any, name: str) -> int:
 
 
 def _page_of_messages(messages: Sequence[Message], channel: Channel, arguments: Arguments) -> Answer:
-    page, cursor = _page(messages, [m.ts for m in messages], arguments)
-    with_metadata = _flag(arguments, "include_all_metadata")
+    shown, cursor = page(messages, [m.ts for m in messages], arguments)
+    with_metadata = flag(arguments, "include_all_metadata")
     answer: Answer = {
-        "messages": [_shown(m, channel, with_metadata=with_metadata) for m in page],
+        "messages": [_shown(m, channel, with_metadata=with_metadata) for m in shown],
         "has_more": bool(cursor),
     }
     return answer | ({"response_metadata": {"next_cursor": cursor}} if cursor else {})
-
-
-def _page(items: Sequence[Item], keys: list[str], arguments: Arguments) -> tuple[Sequence[Item], str]:
-    """One page and the cursor of the next, empty at the end."""
-    limit = str(arguments.get("limit") or 100)
-    if not limit.isdigit() or not 1 <= int(limit) <= PAGE_MAX:
-        raise Refusal("invalid_limit")
-    start = _position(keys, arguments.get("cursor"))
-    end = start + int(limit)
-    cursor = base64.b64encode(f"next:{keys[end]}".encode()).decode() if end < len(keys) else ""
-    return items[start:end], cursor
-
-
-def _position(keys: list[str], cursor: Any) -> int:
-    if not cursor:
-        return 0
-    try:
-        return keys.index(base64.b64decode(cursor, validate=True).decode().removeprefix("next:"))
-    except (ValueError, binascii.Error) as broken:
-        raise Refusal("invalid_cursor") from broken
 
 
 def _shown(message: Message, channel: Channel, *, with_metadata: bool = True) -> Answer:
@@ -305,6 +340,7 @@ def _shown(message: Message, channel: Channel, *, with_metadata: bool = True) ->
         "thread_ts": message.thread_ts or (message.ts if answers else None),
         "reply_count": len(answers),
         "latest_reply": answers[-1] if answers else None,
+        "reactions": [{"name": name, "users": [BOT_USER], "count": 1} for name in message.reactions],
         "edited": {"user": BOT_USER, "ts": message.edits[-1].edited_ts} if message.edits else None,
     }
     return shown | {name: value for name, value in optional.items() if value}
@@ -313,34 +349,10 @@ def _shown(message: Message, channel: Channel, *, with_metadata: bool = True) ->
 def _described(channel: Channel) -> Answer:
     return {
         "id": channel.id,
-        "name": channel.name,
-        "is_channel": True,
+        **({"is_im": True, "user": channel.user} if channel.user else {"name": channel.name, "is_channel": True}),
         "is_private": False,
         "is_archived": channel.archived,
         "is_member": BOT_USER in channel.members,
         "created": channel.created,
         "num_members": len(channel.members),
     }
-
-
-def _profile(user: User) -> Answer:
-    return {
-        "id": user.id,
-        "team_id": TEAM_ID,
-        "name": user.name,
-        "real_name": user.real_name or user.name,
-        "tz": user.tz,
-        "deleted": user.deleted,
-        "is_bot": user.is_bot,
-        "profile": {"email": user.email, "real_name": user.real_name or user.name},
-    }
-
-
-def _required(arguments: Arguments, name: str) -> Any:
-    if arguments.get(name) in (None, ""):
-        raise Refusal("invalid_arguments", f"[ERROR] missing required field: {name}")
-    return arguments[name]
-
-
-def _flag(arguments: Arguments, name: str) -> bool:
-    return str(arguments.get(name, "")).lower() in ("1", "true")

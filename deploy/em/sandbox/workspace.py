@@ -15,16 +15,18 @@ APP_ID = "A07EMAGENT0"
 BOT_ID = "B07EMAGENT0"
 BOT_USER = "U07EMAGENT0"
 TRIGGER = re.compile(r"([0-9]{13})\.[0-9]+\.[0-9a-f]{32}", re.ASCII)
+PERSON = re.compile(r"[UW][A-Z0-9]+", re.ASCII)
 TRIGGER_VALID_S = 3.0
 
 
 class Refusal(Exception):
-    """An answer with `ok: false`; `messages` become `response_metadata.messages`."""
+    """An answer with `ok: false`; `messages` become `response_metadata.messages`, `fields` stand beside the error."""
 
-    def __init__(self, error: str, *messages: str) -> None:
+    def __init__(self, error: str, *messages: str, **fields: str) -> None:
         super().__init__(error)
         self.error = error
         self.messages = messages
+        self.fields = fields
 
 
 class TooMany(Exception):
@@ -39,9 +41,11 @@ class SlackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """`token` null accepts every bot token; `auto_create` makes unknown channel names and people exist.
 
     `workspace_posts_per_s`: the cap of all channels together, which Slack has and doesn't publish; null for none.
+    `scopes`: what the token may; null allows everything.
     """
 
     token: str | None = None
+    scopes: tuple[str, ...] | None = None
     auto_create: bool = False
     posts_per_s: float = 1.0
     post_burst: int = 3
@@ -59,6 +63,16 @@ class User(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tz: str = "Etc/UTC"
     is_bot: bool = False
     deleted: bool = False
+
+
+class Group(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A user group: `@handle`."""
+
+    handle: str
+    id: str = ""
+    name: str = ""
+    users: list[str] = []
+    disabled: bool = False
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,16 +94,21 @@ class Message(msgspec.Struct, kw_only=True):
     broadcast: bool = False
     ephemeral_for: str | None = None
     edits: list[Edit] = []
+    reactions: list[str] = []
 
 
 class Channel(msgspec.Struct, kw_only=True):
-    """`messages` by ts, oldest first; an ephemeral message is seen by one person and in no history."""
+    """`messages` by ts, oldest first; an ephemeral message is seen by one person and in no history.
+
+    `user`: with whom, in a direct conversation.
+    """
 
     id: str
     name: str
     created: int
     archived: bool = False
     members: list[str] = []
+    user: str | None = None
     messages: dict[str, Message] = {}
     ephemerals: list[Message] = []
 
@@ -113,6 +132,8 @@ class Workspace:
         self.settings = settings
         self.channels: dict[str, Channel] = {}
         self.users: dict[str, User] = {}
+        self.groups: dict[str, Group] = {}
+        self.hooks: dict[str, str] = {}
         self.views: list[dict[str, Any]] = []
         self._clock = clock
         self._spent: set[str] = set()
@@ -138,6 +159,32 @@ class Workspace:
         self.users[user.id] = user
         return user
 
+    def add_group(self, group: Group) -> Group:
+        group.id = group.id or identifier("S", group.handle)
+        self.groups[group.id] = group
+        return group
+
+    def add_hook(self, channel: str) -> str:
+        """Path of an incoming webhook: its channel is fixed, and whoever knows the path may post."""
+        path = f"{TEAM_ID}/{identifier('B', channel)}/{identifier('', channel)}"
+        self.hooks[path] = self.destination(channel).id
+        return path
+
+    def has_direct(self, user: User) -> bool:
+        return identifier("D", user.id) in self.channels
+
+    def direct(self, user: User) -> Channel:
+        """The conversation of the bot with one person, which is there once it was opened."""
+        if user.deleted:
+            raise Refusal("user_disabled")
+        if user.is_bot:
+            raise Refusal("cannot_dm_bot")
+        channel_id = identifier("D", user.id)
+        opened = Channel(
+            id=channel_id, name=user.name, created=int(self._clock()), user=user.id, members=[user.id, BOT_USER]
+        )
+        return self.channels.setdefault(channel_id, opened)
+
     def channel(self, channel_id: Any) -> Channel:
         """The channel of that id; only the posting methods take names."""
         if not isinstance(channel_id, str) or channel_id not in self.channels:
@@ -145,7 +192,7 @@ class Workspace:
         return self.channels[channel_id]
 
     def destination(self, name_or_id: Any) -> Channel:
-        """Where a post goes: "#payments", "payments" or an id. The bot must be able to post there."""
+        """Where a post goes: "#payments", "payments", an id, or a person. The bot must be able to post there."""
         channel = self._destination(name_or_id)
         if channel.archived:
             raise Refusal("is_archived")
@@ -158,6 +205,10 @@ class Workspace:
         name = name_or_id.lstrip("#")
         known = self.channels.get(name_or_id)
         name = known.name if known else name
+        if known and known.user:
+            return frozenset({known.id, known.user})
+        if name_or_id in self.users:
+            return frozenset({name_or_id, identifier("D", name_or_id)})
         return frozenset({name_or_id, name, f"#{name}", known.id if known else identifier("C", name)})
 
     def user(self, user_id: Any, *, error: str) -> User:
@@ -183,6 +234,14 @@ class Workspace:
         number = len(self.views)
         shown = {**view, "id": identifier("V", str(number)), "hash": f"{int(self._clock())}.{number:08x}"}
         self.views.append(shown)
+        return shown
+
+    def show_instead(self, shown: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
+        """Another view in the same modal, under another hash."""
+        number = int(str(shown["hash"]).rpartition(".")[2], 16) + 1
+        identity = {"id": shown["id"], "hash": f"{int(self._clock())}.{number:08x}"}
+        shown.clear()
+        shown.update(view | identity)
         return shown
 
     def next_ts(self) -> str:
@@ -219,6 +278,8 @@ class Workspace:
             raise Refusal("channel_not_found")
         if name_or_id in self.channels:
             return self.channels[name_or_id]
+        if PERSON.fullmatch(name_or_id):
+            return self.direct(self.user(name_or_id, error="channel_not_found"))
         named = self.channels.get(identifier("C", name_or_id.lstrip("#")))
         if named is None and self.settings.auto_create and name_or_id.startswith("#"):
             return self.add_channel(name_or_id)
