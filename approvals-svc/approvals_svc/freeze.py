@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from shared.catalog.calendars import Moments
+
 WEEK = timedelta(days=7)
 
 
@@ -21,13 +23,6 @@ class Weekly(msgspec.Struct, frozen=True, kw_only=True, tag="weekly"):
 
 class Period(msgspec.Struct, frozen=True, kw_only=True, tag="period"):
     """From one wall time to another, once."""
-
-    start: datetime
-    end: datetime
-
-
-class Moments(msgspec.Struct, frozen=True, kw_only=True):
-    """From one moment to another, in UTC."""
 
     start: datetime
     end: datetime

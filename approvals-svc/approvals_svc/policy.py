@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from approvals_svc.freeze import Freeze, frozen_until
-from approvals_svc.globs import is_any, is_any_path
 from approvals_svc.quorum import Requires, Seats, in_words
+from shared.catalog.globs import is_any, is_any_path
 
 Outcome = Literal["require", "auto", "deny"]
 OnExpire = Literal["reject", "escalate", "approve"]

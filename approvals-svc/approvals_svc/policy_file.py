@@ -1,7 +1,7 @@
 """Reading policy.yaml as a whole: errors name the line and the field."""
 
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -10,9 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
-from approvals_svc import calendar_file
 from approvals_svc.actions import KINDS, InvalidPayload, checked
-from approvals_svc.calendar_file import InvalidCalendar
 from approvals_svc.freeze import Freeze, Listed, Period, Weekly, Window
 from approvals_svc.policy import (
     CLAIMS,
@@ -33,7 +31,8 @@ from approvals_svc.policy import (
 from approvals_svc.quorum import All, Either, Requires, Seats, count_alternatives, listed, of_catalog
 from approvals_svc.signalled import SIGNALS, example, payload
 from approvals_svc.tasks import NudgeTask
-from shared.catalog import Catalog
+from shared.catalog import Catalog, calendars, strict_yaml
+from shared.catalog.calendars import InvalidCalendar
 from shared.catalog.lines import line_of
 from shared.settings import InvalidConfiguration
 
@@ -173,23 +172,6 @@ class _File(_Strict, frozen=True, kw_only=True):
 ASKING = ("requires", "separation", "reject", "expires", "ladder", "opa")
 
 
-class _Loader(yaml.SafeLoader):
-    """Moments stay text, for they are wall times of a zone; a field that comes twice is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value]
-        for key, _ in reversed(node.value):
-            if names.count(key.value) > 1:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} comes twice", problem_mark=key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def load(path: Path | None, catalog: Catalog) -> Policy:
     """The policy in this file, or what holds without one for None. Raises InvalidPolicy."""
     if path is None:
@@ -246,12 +228,9 @@ def read(text: str) -> Policy:
     if not text:
         return Policy()
     try:
-        written = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InvalidPolicy(f"line {line}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise InvalidPolicy(f"not YAML: {error}") from None
+        written = strict_yaml.load(text)
+    except strict_yaml.NotRead as error:
+        raise InvalidPolicy(str(error)) from None
     file = _converted(text, "", written, _File)
     return _Reading(text, file).policy()
 
@@ -374,10 +353,10 @@ class _Reading:
         return period
 
     def _listed(self, where: str, written: _Freeze) -> Listed:
-        if not written.ics.startswith(calendar_file.BEGINNING):
-            raise self._at(where, f"neither a file beside the policy nor text that begins {calendar_file.BEGINNING}")
+        if not written.ics.startswith(calendars.BEGINNING):
+            raise self._at(where, f"neither a file beside the policy nor text that begins {calendars.BEGINNING}")
         try:
-            return Listed(moments=calendar_file.read(written.ics, ZoneInfo(written.zone)))
+            return Listed(moments=calendars.read(written.ics, ZoneInfo(written.zone)))
         except InvalidCalendar as error:
             raise self._at(where, str(error)) from None
 

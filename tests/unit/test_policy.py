@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals_svc.eligibility import Account, electorate, slack_users
-from approvals_svc.globs import is_any_path
 from approvals_svc.policy import ROLES, Facts, Policy, Requirement, Role, Terms, UnsafePath, decide_policy
 from approvals_svc.policy_file import InvalidPolicy, check, load, read
 from approvals_svc.quorum import Seats, in_words
 from shared.catalog import Catalog, Person, Team
+from shared.catalog.globs import is_any_path
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CATALOG = Catalog(

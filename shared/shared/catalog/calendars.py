@@ -6,13 +6,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from approvals_svc.freeze import Moments
-
 BEGINNING = "BEGIN:VCALENDAR"
 EVENTS_MAX = 200
 # What would make more, or others, of an event than its two times say.
 REFUSED = frozenset({"RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID", "DURATION"})
 DAY = timedelta(days=1)
+
+
+class Moments(msgspec.Struct, frozen=True, kw_only=True):
+    """From one moment to another, in UTC."""
+
+    start: datetime
+    end: datetime
 
 
 class InvalidCalendar(ValueError):

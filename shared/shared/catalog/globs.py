@@ -1,4 +1,4 @@
-"""Globs of the policy file. Pure, and linear in the text: what `fnmatch` makes of a glob never backtracks."""
+"""Globs in files of operators. Pure, and linear in the text: what `fnmatch` makes of a glob never backtracks."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase

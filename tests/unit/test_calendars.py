@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from approvals_svc import calendar_file
-from approvals_svc.calendar_file import InvalidCalendar
-from approvals_svc.freeze import Freeze, Listed, Moments
+from approvals_svc.freeze import Freeze, Listed
 from approvals_svc.policy_file import InvalidPolicy, inlined, read
+from shared.catalog import calendars
+from shared.catalog.calendars import InvalidCalendar, Moments
 
 BERLIN = ZoneInfo("Europe/Berlin")
 POLICY = """\
@@ -50,7 +50,7 @@ def test_event_is_from_one_moment_to_another(event: str, start: str, end: str) -
         start=datetime.fromisoformat(start).replace(tzinfo=UTC), end=datetime.fromisoformat(end).replace(tzinfo=UTC)
     )
 
-    assert calendar_file.read(calendar(event), BERLIN) == (expected,)
+    assert calendars.read(calendar(event), BERLIN) == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_event_is_from_one_moment_to_another(event: str, start: str, end: str) -
 )
 def test_what_cannot_be_meant_exactly_is_refused_by_line_and_field(text: str, told: str) -> None:
     with pytest.raises(InvalidCalendar) as refused:
-        calendar_file.read(text, BERLIN)
+        calendars.read(text, BERLIN)
 
     assert str(refused.value).startswith(told)
 
 
 def test_freeze_ends_with_the_last_of_the_events_that_hold() -> None:
     events = calendar(CHRISTMAS, "DTSTART;VALUE=DATE:20261226\r\nDTEND;VALUE=DATE:20261228")
-    freeze = Freeze(name="x", zone="Europe/Berlin", window=Listed(moments=calendar_file.read(events, BERLIN)))
+    freeze = Freeze(name="x", zone="Europe/Berlin", window=Listed(moments=calendars.read(events, BERLIN)))
 
     assert freeze.end(datetime(2026, 12, 26, 12, tzinfo=UTC)) == datetime(2026, 12, 27, 23, tzinfo=UTC)
     assert freeze.end(datetime(2026, 12, 27, 23, tzinfo=UTC)) is None
