@@ -23,6 +23,7 @@ from em.sandbox.server import Sandbox
 from shared.contracts.envelope import encode_event, event_headers, read_event
 from shared.contracts.events import (
     ChatAction,
+    ChatCommand,
     DeploymentRequested,
     Event,
     Gate,
@@ -213,6 +214,19 @@ class Office:
             ),
         )
 
+    def command(self, person: str, text: str) -> ChatCommand:
+        """As a click, for what somebody types after `/em`."""
+        fields = {
+            "command": "/em",
+            "team_id": "T1",
+            "user_id": PEOPLE.get(person, person),
+            "channel_id": "C1",
+            "trigger_id": uuid4().hex,
+            "text": text,
+        }
+        click = self.click(0, person, body=urlencode(fields).encode())
+        return ChatCommand(**{**click_fields(click), "command": "/em", "text": text})
+
     async def clicks(self, number: int, *people: str, verb: str = "approve") -> None:
         await self.publish(*(self.click(number, person, verb) for person in people))
         await self.settled()
@@ -282,6 +296,12 @@ def bearer(person: str, role: str) -> dict[str, str]:
     claims = {"iat": now, "nbf": now, "exp": now + 600, "iss": ISSUER, "aud": AUDIENCE, "jti": str(uuid4())}
     signed = jwt.encode({**claims, "sub": person, "typ": "access", "role": role}, TOKEN_KEY, algorithm="HS256")
     return {"Authorization": f"Bearer {signed}"}
+
+
+def click_fields(click: ChatAction) -> dict[str, Any]:
+    """What a click and a command have in common."""
+    shared = ("occurred_at", "received_at", "id", "source", "team", "user", "channel", "signed")
+    return {name: getattr(click, name) for name in shared}
 
 
 def click_body(number: int, person: str, verb: str = "approve", **changed: Any) -> bytes:

@@ -8,7 +8,8 @@ from fastapi import FastAPI, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from approvals_svc import delegation_store, store
-from approvals_svc.delegation import Delegation, Wish, obstacle
+from approvals_svc.delegating import NotPossible, TooMany, give
+from approvals_svc.delegation import Delegation, Wish
 from approvals_svc.desk import Desk
 from approvals_svc.settings import Settings
 from approvals_svc.store import ID_MAX
@@ -18,7 +19,6 @@ from shared.http.auth import Identity, require
 from shared.http.problems import Problem
 from shared.telemetry import logs
 
-OPEN_MAX = 20
 NAMES_MAX = 50
 
 log = logs.get(__name__)
@@ -54,7 +54,6 @@ def add_routes(app: FastAPI, settings: Settings, *, pool: Pool, desk: Desk, pers
         giver = person(identity)
         async with pool.acquire() as connection, connection.transaction():
             given = await _give(connection, desk, giver, asked, hidden=hidden_from(identity, desk.catalog))
-        log.info("delegation.given", delegation=given.id, giver=given.giver, delegate=given.delegate)
         return _told(given)
 
     @app.delete("/v1/delegations/{number}")
@@ -75,21 +74,12 @@ def add_routes(app: FastAPI, settings: Settings, *, pool: Pool, desk: Desk, pers
 async def _give(
     tx: Connection, desk: Desk, giver: str, asked: DelegationRequest, *, hidden: frozenset[str]
 ) -> Delegation:
-    catalog, policy = await desk.current_catalog(tx), (await desk.current_policy(tx)).content
-    now = await store.clock(tx)
-    wish = _wish(giver, asked, now)
-    detail = obstacle(
-        wish,
-        now,
-        people=[each.name for each in catalog.people],
-        groups=policy.groups,
-        services={each.name for each in catalog.services} - hidden,
-    )
-    if detail:
-        raise Problem(422, "delegation-not-possible", detail)
-    if sum(each.giver == giver for each in await delegation_store.to_come(tx)) >= OPEN_MAX:
-        raise Problem(409, "too-many-delegations", f"{giver} has {OPEN_MAX} delegations: revoke one first")
-    return await delegation_store.give(tx, wish)
+    try:
+        return await give(tx, desk, _wish(giver, asked, await store.clock(tx)), hidden=hidden)
+    except TooMany as many:
+        raise Problem(409, "too-many-delegations", str(many)) from None
+    except NotPossible as problem:
+        raise Problem(422, "delegation-not-possible", str(problem)) from None
 
 
 def _wish(giver: str, asked: DelegationRequest, now: datetime) -> Wish:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from approvals_svc import (
+    delegating,
     fact_store,
     gates,
     gathering,
@@ -17,14 +18,16 @@ from approvals_svc import (
     wording,
 )
 from approvals_svc.audit import Actor
+from approvals_svc.delegation import Wish
 from approvals_svc.desk import Ballot, Desk
 from approvals_svc.facts import Fact, rows_of
 from approvals_svc.gate_rules import GateRules
 from approvals_svc.gates import NoProposal
 from approvals_svc.plain import plain
+from approvals_svc.question_store import Question as Asked
 from approvals_svc.replies import Asker, reply
 from approvals_svc.seeing import is_seen
-from approvals_svc.slack_request import Answer, Misspelt, Question, Said, Search, Unreadable, Voter
+from approvals_svc.slack_request import Answer, Away, Misspelt, Post, Question, Said, Search, Unreadable, Voter
 from approvals_svc.slack_signature import SignatureRefused, verify
 from shared.contracts.envelope import event_message
 from shared.contracts.events import ChatAction, ChatCommand, CommitsPushed, DeploymentRequested, MessageSettled
@@ -161,7 +164,11 @@ class Handlers:
                 await self._reply(tx, proven, wording.waiting(pending, self._desk.catalog))
             case Search(words=words):
                 person = self._person(proven.said.voter)
-                await question_store.add(tx, question_store.Question(asker=_asker(proven), person=person, words=words))
+                await question_store.add(tx, Asked(asker=_asker(proven), person=person, words=words))
+            case Post() as post:
+                await self._post(tx, proven, post)
+            case Away() as away:
+                await self._reply(tx, proven, await self._delegate(tx, away))
             case Misspelt(usage=usage):
                 await self._reply(tx, proven, f"Which one? Say: {usage}")
 
@@ -179,6 +186,31 @@ class Handlers:
         elif isinstance(proven.cause, ChatCommand) and outcome.approval:
             # Who clicks sees the card change.
             await self._reply(tx, proven, wording.confirmation(outcome.approval, self._desk.catalog))
+
+    async def _post(self, tx: Connection, proven: Proven, post: Post) -> None:
+        """People of the catalog alone; where it knows nobody in Slack, anybody."""
+        person = self._person(post.voter)
+        if not person and any(each.slack for each in self._desk.catalog.people):
+            await self._reply(tx, proven, wording.STRANGER)
+            return
+        question = Asked(asker=_asker(proven), person=person, words=post.words, is_posted=True, post_to=post.channel)
+        await question_store.add(tx, question)
+
+    async def _delegate(self, tx: Connection, away: Away) -> str:
+        giver, catalog = self._person(away.voter), self._desk.catalog
+        if not giver:
+            return wording.STRANGER
+        account = away.delegate.removeprefix("@")
+        found = catalog.person("slack", account) if account != away.delegate else catalog.person_named(account)
+        if found is None:
+            return "Nothing happened: who shall vote for you is no person in the catalog."
+        now = await store.clock(tx)
+        wish = Wish(giver=giver, delegate=found.name, starts_at=now, ends_at=now + away.lasts)
+        try:
+            given = await delegating.give(tx, self._desk, wish, hidden=catalog.hidden_from(giver))
+        except delegating.NotPossible as problem:
+            return f"Nothing happened: {problem}."
+        return wording.delegated(given)
 
     def _ballot(self, answer: Answer) -> Ballot:
         voter = answer.voter

@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         desk = Desk(catalogs, policies, bus.subjects, embedder)
         github = _github(settings, client)
         relay = Relay(bus=bus, pool=pool, service=APPROVALS_SVC.name)
-        nudges = Nudges(pool=pool, subjects=bus.subjects, relay=relay)
+        nudges = Nudges(pool=pool, subjects=bus.subjects, wake=relay.wake)
         performers = {**_performers(settings, github, client, public_client), NudgeTask.kind: nudges}
         effects = Effects(pool=pool, desk=desk, performers=performers)
         advisor = Opa(settings.opa_url, client) if settings.opa_url else NoOpa()
@@ -106,7 +106,7 @@ async def run(settings: Settings) -> None:
             Deadlines(pool=pool, desk=desk).run,
             advising.run,
             indexing.run,
-            Asking(pool=pool, catalogs=catalogs, searching=searching, subjects=bus.subjects).run,
+            Asking(pool=pool, catalogs=catalogs, searching=searching, nudges=nudges, subjects=bus.subjects).run,
             Anchors(pool=pool, subjects=bus.subjects).run,
             Tallies(pool=pool, sla=sla).run,
             Weekly(pool=pool, desk=desk, subjects=bus.subjects, sla=sla).run,

@@ -1,12 +1,12 @@
 """Messages to people: notifier is asked for them on the bus, and says what became of each."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
 from approvals_svc import nudge_store, store
 from approvals_svc.tasks import Confirmed, Delivered, GivenUp, NudgeTask, Unknown
-from shared.bus import Relay
 from shared.contracts.envelope import event_message
 from shared.contracts.events import Nudge
 from shared.contracts.services import APPROVALS_SVC
@@ -40,10 +40,11 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Nudges:
-    def __init__(self, *, pool: Pool, subjects: Subjects, relay: Relay) -> None:
+    def __init__(self, *, pool: Pool, subjects: Subjects, wake: Callable[[], None]) -> None:
+        """`wake`: the outbox has something to publish."""
         self._pool = pool
         self._subjects = subjects
-        self._relay = relay
+        self._wake = wake
 
     async def deliver(self, task: NudgeTask, *, look_first: bool) -> Delivered:
         """Done once people can read it."""
@@ -71,7 +72,7 @@ class Nudges:
                     asked_by=message.asked_by,
                 ).stamped(id=message.id, source=APPROVALS_SVC.name, origin=message.origin, received_at=now)
                 await outbox.add(tx, [event_message(nudge, self._subjects)])
-        self._relay.wake()
+        self._wake()
         return await self._answer(message.id, timeout_s)
 
     async def _answer(self, nudge_id: str, timeout_s: float) -> Settled:

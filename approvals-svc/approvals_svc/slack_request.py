@@ -1,13 +1,14 @@
 """What a person said in Slack, read from the signed bytes and from nothing else. Pure."""
 
 import re
+from datetime import timedelta
 from urllib.parse import parse_qs
 
 import msgspec
 
 from approvals_svc.decision import Verb
 from approvals_svc.plain import REASON_MAX_CHARACTERS, plain
-from shared.contracts.commands import owned_by
+from shared.contracts.commands import Command, Invocation, owned_by
 from shared.contracts.services import APPROVALS_SVC
 
 FORM_FIELDS_MAX = 64
@@ -21,6 +22,7 @@ FORM_CALLBACK = "decline"
 FORM_FIELD = "reason"
 FIELD_NAME = re.compile(r"[a-z_]+")
 NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
+UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 VERBS: dict[str, Verb] = {"approve": "approve", "decline": "reject"}
 
 
@@ -54,8 +56,24 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     voter: Voter
 
 
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits, or with `words` what there is about them, for everybody in `channel`; empty: the default one."""
+
+    voter: Voter
+    channel: str
+    words: str = ""
+
+
+class Away(msgspec.Struct, frozen=True, kw_only=True):
+    """`delegate`: somebody is to vote for who says so. `delegate` is `@` and a Slack account, or a catalog's name."""
+
+    voter: Voter
+    delegate: str
+    lasts: timedelta
+
+
 class Misspelt(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of ours that lacks its number, or its words."""
+    """A command of ours with words that it can't take."""
 
     voter: Voter
     usage: str
@@ -68,7 +86,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
-Said = Answer | Question | Search | Misspelt
+Said = Answer | Question | Search | Post | Away | Misspelt
 
 
 class _User(msgspec.Struct):
@@ -141,16 +159,29 @@ def read_command(body: bytes) -> Said | None:
         channel=_field(form, "channel_id"),
         trigger_id=_field(form, "trigger_id"),
     )
-    if invocation.command.name == "ask" and invocation.arguments:
-        return Search(voter=voter, words=plain(" ".join(invocation.arguments), characters_max=WORDS_MAX_CHARACTERS))
-    verb = VERBS.get(invocation.command.name)
-    if verb is None and not invocation.command.arguments:
-        return Question(voter=voter)
-    number = NUMBER.fullmatch(invocation.arguments[0]) if invocation.arguments else None
-    if number is None or verb is None:
-        return Misspelt(voter=voter, usage=f"{invocation.command.name} {invocation.command.arguments}")
-    reason = plain(" ".join(invocation.arguments[1:]), characters_max=REASON_MAX_CHARACTERS)
-    return Answer(voter=voter, approval_id=int(number[1]), verb=verb, reason=reason)
+    return _typed(voter, invocation.command, invocation)
+
+
+def _typed(voter: Voter, command: Command, invocation: Invocation) -> Said:
+    given, words = invocation.given, plain(" ".join(invocation.arguments), characters_max=WORDS_MAX_CHARACTERS)
+    match command.name:
+        case "approvals":
+            return Question(voter=voter)
+        case "ask" if words:
+            return Search(voter=voter, words=words)
+        case "approvals post" | "ask post" if not invocation.problem:
+            about = plain(given.get("words", ""), characters_max=WORDS_MAX_CHARACTERS)
+            return Post(voter=voter, channel=given.get("#channel", ""), words=about)
+        case "delegate" if not invocation.problem:
+            return Away(voter=voter, delegate=given["@user"], lasts=_span(given["duration"]))
+        case "approve" | "decline" if invocation.arguments and (number := NUMBER.fullmatch(invocation.arguments[0])):
+            reason = plain(" ".join(invocation.arguments[1:]), characters_max=REASON_MAX_CHARACTERS)
+            return Answer(voter=voter, approval_id=int(number[1]), verb=VERBS[command.name], reason=reason)
+    return Misspelt(voter=voter, usage=f"{command.name} {command.arguments}")
+
+
+def _span(duration: str) -> timedelta:
+    return int(duration[:-1]) * UNITS[duration[-1]]
 
 
 def _pressed(payload: _Payload, action: _Action) -> Answer:

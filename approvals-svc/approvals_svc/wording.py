@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from approvals_svc.decision import missing
+from approvals_svc.delegation import Delegation
 from approvals_svc.document import Found
 from approvals_svc.model import Approval
 from approvals_svc.quorum import count_seats, fewest
@@ -10,6 +11,7 @@ from approvals_svc.snapshot import state
 from shared.catalog import Catalog
 
 LISTED_MAX = 20
+STRANGER = "Nothing happened: your Slack account is nobody's in the catalog."
 
 
 def refusal(number: int, result: str, detail: str) -> str:
@@ -82,6 +84,23 @@ def _what(approval: Approval) -> str:
     if subject.environment:
         return f"{subject.service} to {subject.environment}"
     return f"{subject.action} {subject.subject}"
+
+
+def delegated(given: Delegation) -> str:
+    return (
+        f"{given.delegate} votes for you until {given.ends_at:%Y-%m-%d %H:%M} UTC. "
+        f"Take it back: em approvals undelegate {given.id}"
+    )
+
+
+def posted(settled_state: str, channel: str, reason: str) -> str:
+    match settled_state:
+        case "shown":
+            return f"It is posted in {channel}."
+        case "asked":
+            return "It has not been posted yet: Slack is slow, and it will follow."
+        case _:
+            return f"It is not posted: {reason}."
 
 
 def found(documents: Sequence[Found], *, note: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import asyncpg
@@ -31,7 +30,7 @@ from shared.contracts.events import (
 from shared.contracts.services import APPROVALS_SVC
 from tests.e2e.test_ledger import em, em_json
 from tests.line import open_line
-from tests.office import CATALOG, INSTALLATION, PEOPLE, Office, click_body
+from tests.office import CATALOG, INSTALLATION, Office, click_body, click_fields
 from tests.waiting import until
 
 
@@ -112,7 +111,7 @@ async def test_forged_click_moves_nothing(office: Office) -> None:
         msgspec.structs.replace(office.click(number, "bo"), received_at=None),
         msgspec.structs.replace(office.click(number, "bo"), origin="replay"),
         office.click(number, "bo", body=click_body(number, "U0BO").replace(b"%22channel%22", b"%22canal%22")),
-        ChatCommand(**{**_fields(office.click(number, "bo")), "command": "/em", "text": f"approve {number}"}),
+        ChatCommand(**{**click_fields(office.click(number, "bo")), "command": "/em", "text": f"approve {number}"}),
     ]
 
     await office.publish(*forgeries)
@@ -158,7 +157,7 @@ async def test_command_votes_and_lists(office: Office) -> None:
         ("cy", "approve 4242"),
         ("cy", "decline"),
     ):
-        await office.publish(_command(office, person, text))
+        await office.publish(office.command(person, text))
         await office.settled()
 
     listed, counted, ended, unknown, misspelt = await office.replies()
@@ -178,7 +177,7 @@ async def test_ask_is_answered_from_what_was_decided(office: Office) -> None:
         return await office.line.count("approvals.document") == 1
 
     await until(is_found, timeout_s=20, what="the decision became no document")
-    await office.publish(_command(office, "cy", "ask who declined checkout?"), _command(office, "cy", "ask"))
+    await office.publish(office.command("cy", "ask who declined checkout?"), office.command("cy", "ask"))
     await office.settled()
 
     async def are_answered() -> bool:
@@ -334,6 +333,29 @@ async def test_click_on_what_somebody_may_not_see_is_answered_as_if_there_were_n
     told = await office.replies()
     assert told[0] == f"Nothing happened: there is no approval #{number}."
     assert "is not in the group" in told[1]
+
+
+async def test_delegation_from_slack_votes_as_one_of_any_other_door(office: Office) -> None:
+    number = await office.gate()
+
+    await office.publish(
+        office.command("bo", "delegate <@U0DI|di> 3d"),
+        office.command("bo", "delegate @di 31d"),
+        office.command("bo", "delegate <@U0NOBODY> 1d"),
+        office.command("U0STRANGER", "delegate @di 1d"),
+    )
+    await office.settled()
+    await office.clicks(number, "di", "cy")
+
+    told = await office.replies()
+    assert told[0].startswith("di votes for you until ") and told[0].endswith("em approvals undelegate 1")
+    assert told[1:4] == [
+        "Nothing happened: it may last 30 days at most.",
+        "Nothing happened: who shall vote for you is no person in the catalog.",
+        "Nothing happened: your Slack account is nobody's in the catalog.",
+    ]
+    shown = await office.show(number)
+    assert (shown["decision"], [vote["on_behalf_of"] for vote in shown["votes"]]) == ("approved", [["bo"], []])
 
 
 async def test_same_gate_twice_is_one_approval(office: Office) -> None:
@@ -513,24 +535,6 @@ def _resigned(click: ChatAction, *, body: bytes) -> ChatAction:
     return msgspec.structs.replace(click, signed=signed)
 
 
-def _fields(click: ChatAction) -> dict[str, Any]:
-    shared = ("occurred_at", "received_at", "id", "source", "team", "user", "channel", "signed")
-    return {name: getattr(click, name) for name in shared}
-
-
 def _trigger(click: ChatAction) -> str:
     payload: dict[str, Any] = json.loads(httpx.QueryParams(click.signed.body.decode())["payload"])
     return str(payload["trigger_id"])
-
-
-def _command(office: Office, person: str, text: str) -> ChatCommand:
-    fields = {
-        "command": "/em",
-        "team_id": "T1",
-        "user_id": PEOPLE[person],
-        "channel_id": "C1",
-        "trigger_id": uuid4().hex,
-        "text": text,
-    }
-    click = office.click(0, person, body=urlencode(fields).encode())
-    return ChatCommand(**{**_fields(click), "command": "/em", "text": text})

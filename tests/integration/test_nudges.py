@@ -287,3 +287,33 @@ async def test_webhook_that_is_declined_or_goes_nowhere_known_is_not_sent(office
     assert answer.status_code == 422
     assert answer.json()["fields"] == [{"field": "payload.target", "problem": "WEBHOOK_TARGETS names no elsewhere"}]
     assert receiver.came == []
+
+
+@only("slack")
+async def test_what_waits_and_what_is_found_are_posted_for_everybody_where_they_were_asked_for(office: Office) -> None:
+    asked = await run(office, {"subject": "web", "payload": {"text": "Look!", "service": "checkout"}})
+    secret = await run(office, {"subject": "hidden", "payload": {"text": "Look!", "service": "vault"}})
+
+    await office.publish(
+        office.command("bo", "approvals post #releases"),
+        office.command("bo", "ask post #releases look"),
+        office.command("U0STRANGER", "approvals post #releases"),
+        office.command("bo", "approvals post #nowhere"),
+    )
+    await until(lambda: _answers(office, 4), timeout_s=40, what="not everybody was answered")
+
+    posted = await texts(office, "#releases")
+    replies = await office.replies()
+    assert sorted(replies) == sorted(
+        [
+            *["It is posted in #releases."] * 2,
+            "Nothing happened: your Slack account is nobody's in the catalog.",
+            "It is not posted: destination: channel_not_found.",
+        ]
+    )
+    assert any(f"#{asked['action_id']} " in text for text in posted)
+    assert not any(f"#{secret['action_id']} " in text for text in posted)
+
+
+async def _answers(office: Office, count: int) -> bool:
+    return len(await office.replies()) >= count

@@ -20,6 +20,7 @@ from approvals_svc.indexing import Indexing
 from approvals_svc.lexical import vector
 from approvals_svc.library import OFF
 from approvals_svc.model import Approval
+from approvals_svc.nudges import Nudges
 from approvals_svc.replies import Asker
 from approvals_svc.searching import SearchesUsedUp, Searching
 from shared.contracts.events import Precedent
@@ -325,8 +326,10 @@ async def test_question_is_answered_once_to_who_asked_with_what_they_may_see(dat
         await decided(counter, "c", service="vault", repository="acme/vault", subject="root key of the vault")
         await index(counter)
         search = Searching(pool=counter.pool, embedder=Lexical(), searches_max=2)
+        subjects = Subjects("t")
+        nudges = Nudges(pool=counter.pool, subjects=subjects, wake=lambda: None)
         replicas = [
-            Asking(pool=counter.pool, catalogs=counter.catalogs, searching=search, subjects=Subjects("t"))
+            Asking(pool=counter.pool, catalogs=counter.catalogs, searching=search, nudges=nudges, subjects=subjects)
             for _ in range(2)
         ]
 

@@ -44,6 +44,10 @@ def test_words_are_read_by_the_types_of_the_usage(usage: str, text: str, given: 
         ("[#channel]", "@ana", "#channel: must be a channel, such as #payments"),
         ("[#channel]", "<!channel>", "#channel: must be a channel, such as #payments"),
         ("<id> <severity>", "K7Q2M4XZ S4", "severity: must be S0, S1, S2 or S3"),
+        ("[#channel] <words>", "", "words: is missing"),
+        ("[#channel] <words>", "#payments", "words: is missing"),
+        ("<@user> <duration>", "<!here> 3d", "@user: must be somebody, such as @di"),
+        ("<@user> <duration>", "@di 3", "duration: must be hours, days or weeks, such as 12h, 3d or 1w"),
         ("", "now", "there are more words than it takes"),
     ],
 )

@@ -1,12 +1,13 @@
 """What counts as said in Slack: forms as Slack sends them, and no other bytes that Slack may have signed."""
 
 import json
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from approvals_svc.slack_request import Answer, Misspelt, Search, Unreadable, read_click, read_command
+from approvals_svc.slack_request import Answer, Away, Misspelt, Post, Search, Unreadable, read_click, read_command
 
 COMMAND = {
     "token": "t",
@@ -46,6 +47,51 @@ def test_ask_carries_its_words_and_without_any_it_says_how() -> None:
     assert (asked.voter.user, asked.words) == ("UANA", "why did checkout fail?")
     assert isinstance(misspelt, Misspelt)
     assert misspelt.usage == "ask <words>"
+
+
+@pytest.mark.parametrize(
+    ("text", "channel", "words"),
+    [
+        ("approvals post", "", ""),
+        ("Approvals POST <#C024|releases>", "C024", ""),
+        ("ask post #releases why did it fail?", "#releases", "why did it fail?"),
+        ("ask post why did it fail?", "", "why did it fail?"),
+    ],
+)
+def test_post_goes_to_the_channel_that_is_named(text: str, channel: str, words: str) -> None:
+    said = read_command(form(**{**COMMAND, "text": text}))
+
+    assert isinstance(said, Post)
+    assert (said.channel, said.words) == (channel, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "delegate", "lasts"),
+    [
+        ("delegate <@U0BO|bo> 3d", "@U0BO", timedelta(days=3)),
+        ("delegate @bo 12H", "bo", timedelta(hours=12)),
+        ("delegate bo 1w", "bo", timedelta(weeks=1)),
+    ],
+)
+def test_delegation_names_who_and_for_how_long(text: str, delegate: str, lasts: timedelta) -> None:
+    said = read_command(form(**{**COMMAND, "text": text}))
+
+    assert isinstance(said, Away)
+    assert (said.delegate, said.lasts) == (delegate, lasts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ask post", "ask post #releases", "approvals post everywhere", "delegate", "delegate @bo", "delegate @bo 0d"),
+        *("delegate @bo 3", "delegate @bo 99999d", "delegate @bo 3d please", "delegate <!channel> 3d"),
+    ],
+)
+def test_words_that_a_command_cannot_take_are_answered_with_its_usage(text: str) -> None:
+    said = read_command(form(**{**COMMAND, "text": text}))
+
+    assert isinstance(said, Misspelt), said
+    assert said.usage.split()[0] == text.split()[0]
 
 
 def test_click_is_a_vote_on_the_revision_that_was_shown() -> None:

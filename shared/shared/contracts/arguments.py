@@ -8,6 +8,9 @@ _WORD = re.compile(r'"(?P<quoted>[^"]*)"|“(?P<curly>[^”]*)”|(?P<bare>\S+)'
 _SLOT = re.compile(r"(?P<open>[<\[])(?P<name>[^>\]]+)[>\]]")
 # Slack sends `<#C024|name>`, or what was typed where it doesn't escape.
 _CHANNEL = re.compile(r"<#(?P<id>[CG][A-Z0-9]{1,20})(?:\|[^<>]*)?>|(?P<name>#[^\s#<>|,]{1,80})")
+# `<@U024|name>`, or a name of the catalog.
+_USER = re.compile(r"<@(?P<id>[UW][A-Z0-9]{1,20})(?:\|[^<>]*)?>|@?(?P<name>[^\s@<>|,]{1,100})")
+_DURATION = re.compile(r"[1-9][0-9]{0,3}[hdwHDW]", re.ASCII)
 _NUMBER = re.compile(r"#?([0-9]{1,18})", re.ASCII)
 _NAME = re.compile(r"(?=.*[^0-9])[^\s<>`]{1,100}")
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
@@ -55,7 +58,7 @@ def read(usage: str, text: str) -> Mapping[str, str]:
         if not rest and slot.needed:
             raise Unfit(f"{slot.name}: is missing")
         if not rest:
-            break
+            continue
         if kind is None:
             given[slot.name] = rest[0].text if len(rest) == 1 else text[rest[0].begin :].strip()
             rest = []
@@ -81,6 +84,11 @@ def _channel(word: str) -> str | None:
     return found and (found["id"] or found["name"].lower())
 
 
+def _user(word: str) -> str | None:
+    found = _USER.fullmatch(word)
+    return found and (f"@{found['id']}" if found["id"] else found["name"])
+
+
 def _count(most: int) -> Type:
     def read_count(word: str) -> str | None:
         return word if re.fullmatch("[0-9]{1,5}", word) and 1 <= int(word) <= most else None
@@ -99,6 +107,8 @@ def _fitting(pattern: re.Pattern[str], must: str, spell: Callable[[str], str] = 
 
 TYPES: Mapping[str, Type] = {
     "#channel": Type("a channel, such as #payments", _channel),
+    "@user": Type("somebody, such as @di", _user),
+    "duration": _fitting(_DURATION, "hours, days or weeks, such as 12h, 3d or 1w", str.lower),
     "hours": _count(168),
     "days": _count(3_660),
     "number": Type("a number, such as 7", _number),

@@ -63,11 +63,25 @@ COMMANDS = (
         help="What waits for a decision: number, service, votes, deadline",
     ),
     Command(
+        name="approvals post",
+        arguments="[#channel]",
+        owner=APPROVALS_SVC.name,
+        role="member",
+        help="Post in a channel what waits for a decision",
+    ),
+    Command(
         name="ask",
         arguments="<words>",
         owner=APPROVALS_SVC.name,
         role="viewer",
         help="What past decisions, changes and incidents there are about something",
+    ),
+    Command(
+        name="ask post",
+        arguments="[#channel] <words>",
+        owner=APPROVALS_SVC.name,
+        role="member",
+        help="Post in a channel what there is about something",
     ),
     Command(
         name="approve",
@@ -83,6 +97,13 @@ COMMANDS = (
         owner=APPROVALS_SVC.name,
         role="approver",
         help="Vote against an approval",
+    ),
+    Command(
+        name="delegate",
+        arguments="<@user> <duration>",
+        owner=APPROVALS_SVC.name,
+        role="member",
+        help="Let somebody vote for you: for hours, days or weeks, 30 days at most",
     ),
     Command(
         name="dora",
