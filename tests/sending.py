@@ -1,7 +1,7 @@
 """Senders of notifier without the rest of it: rows in a database, a sandbox Slack, and its ledger as the judge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from shared.db.pool import open_pool
 from tests.backends import own_database
 from tests.waiting import until
 
-QUICK = {"slack_timeout_s": 1.0, "slack_reconcile_grace_s": 0.5, "slack_reconcile_pause_s": 0.3}
+QUICK: Mapping[str, Any] = {"slack_timeout_s": 1.0, "slack_reconcile_grace_s": 0.5, "slack_reconcile_pause_s": 0.3}
 NOTHING = Catalog()
 
 
@@ -83,6 +83,14 @@ class Sending:
         connection = await asyncpg.connect(self.database_url, server_settings={"search_path": NOTIFIER.name})
         try:
             return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
+    async def fetch_by(self, question: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
+        """What one of notifier's own stores answers."""
+        connection = await asyncpg.connect(self.database_url, server_settings={"search_path": NOTIFIER.name})
+        try:
+            return await question(connection, *arguments, **named)
         finally:
             await connection.close()
 

@@ -1,14 +1,15 @@
 """notifier's HTTP API: every message with its state, and what was held back and why."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 
-from notifier import store
+from notifier import pace_store, store
 from notifier.living import HeldReason
 from notifier.sender import Sender
 from notifier.settings import Settings
-from notifier.store import MessageState
+from notifier.store import Asked, MessageState
 from shared.bus import Bus, Consumer
 from shared.contracts.services import NOTIFIER
 from shared.db import Pool
@@ -48,15 +49,32 @@ def build(
     @app.get("/v1/notifications")
     async def notifications(
         state: MessageState | None = None,
+        channel: str = "",
+        thing: str = "",
+        since: datetime | None = None,
         after: str = "",
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
         _: Identity = require(settings, "viewer"),
     ) -> Json:
-        """One row per living message, in key order; `next` is the `after` of the following page."""
+        """The delivery log: one row per message with its latest calls of Slack, in key order; `next` is the `after` of
+        the following page. `channel`: as routes name it, or its id; `thing`: e.g. `approval:7`; `since` in UTC where it
+        has no zone.
+        """
+        moment = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
+        asked = Asked(state=state, channel=channel, thing=thing, since=moment)
         async with pool.acquire() as connection:
             counts = await store.message_counts(connection)
-            items = await store.messages(connection, state=state, after=after, limit=limit + 1)
+            items = await store.messages(connection, asked, after=after, limit=limit + 1)
         return {"counts": counts, **_page(items, limit, "key")}
+
+    @app.get("/v1/notifications/channels")
+    async def channels(_: Identity = require(settings, "viewer")) -> Json:
+        """The day's quota, and each channel (or Slack's method, for all of them) with what waits, how fast it goes and
+        since when and why it takes nothing, if so.
+        """
+        async with pool.acquire() as connection:
+            quota = await pace_store.quota(connection, sender.terms)
+            return {"quota": quota, "items": await store.channels(connection)}
 
     @app.get("/v1/notifications/held")
     async def held(

@@ -44,6 +44,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """The rest is for approvals and incidents."""
         return self.posts_a_day - self.posts_a_day // 10
 
+    @property
+    def warned_at_posts(self) -> int:
+        return max(1, self.posts_a_day * 8 // 10)
+
     def day(self, at: datetime) -> date:
         return at.astimezone(self.timezone).date()
 

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from notifier import api, consumer
+from notifier.connection import open_slack
 from notifier.handlers import Handlers, Rules
 from notifier.limiter import Terms
 from notifier.living import Acting
 from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.settlement import Limits
-from notifier.slack import open_slack
 from shared.bus import Relay, open_bus
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
@@ -45,6 +45,7 @@ async def connected(
             catalogs=catalogs,
             limits=_limits(settings),
             terms=_terms(settings),
+            fallback=settings.slack_default_channel,
             subjects=subjects,
         )
 
@@ -66,6 +67,7 @@ def _limits(settings: Settings) -> Limits:
         timeout_s=settings.slack_timeout_s,
         grace_s=settings.slack_reconcile_grace_s,
         pause_s=settings.slack_reconcile_pause_s,
+        doubt=settings.slack_webhook_in_doubt,
     )
 
 

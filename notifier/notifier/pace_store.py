@@ -218,3 +218,40 @@ async def _rest(tx: Connection, name: str, wait_s: float) -> None:
         name,
         wait_s,
     )
+
+
+async def quota(tx: Connection, terms: Terms) -> dict[str, object]:
+    """Of today, as the operator's time zone has it."""
+    day = terms.day(await tx.fetchval("SELECT clock_timestamp()"))
+    posts = await tx.fetchval("SELECT posts FROM quota WHERE day = $1", day)
+    return {
+        "day": day.isoformat(),
+        "posts": posts or 0,
+        "posts_max": terms.posts_a_day,
+        "for_all_max": terms.bulk_posts_a_day,
+    }
+
+
+async def warn_once(tx: Connection, terms: Terms) -> bool:
+    """True for the one replica that is the first to see today's quota nearly used up."""
+    day = terms.day(await tx.fetchval("SELECT clock_timestamp()"))
+    warned = await tx.fetchval(
+        "UPDATE quota SET warned = true WHERE day = $1 AND NOT warned AND posts >= $2 RETURNING true",
+        day,
+        terms.warned_at_posts,
+    )
+    return bool(warned)
+
+
+async def lanes(tx: Connection) -> list[tuple[str, int, float]]:
+    """Lane, messages that may go now and didn't yet, and seconds that the first of them has waited."""
+    rows = await tx.fetch(
+        """
+        SELECT lane, count(key) AS messages,
+            coalesce(extract(epoch FROM now() - min(greatest(not_before, created_at))), 0)::float8 AS oldest_s
+        FROM unnest(ARRAY['urgent', 'bulk']) AS lane LEFT JOIN message
+            ON state IN ('ready', 'sending', 'unknown') AND urgent = (lane = 'urgent') AND not_before <= now()
+        GROUP BY lane ORDER BY lane
+        """
+    )
+    return [(row["lane"], row["messages"], row["oldest_s"]) for row in rows]

@@ -7,16 +7,19 @@ import msgspec
 
 from notifier import pace_store
 from notifier.limiter import Terms
+from notifier.render import Message
 from notifier.settlement import Job, Settlement
 from shared.db import Connection
 
 HELD_UP_AT_MOST_S = 90.0
+BARRED_FOR_S = 600.0  # then one message tries again
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One try for a message that is ours until its lease ends; `attempt` fences the result.
 
     `content` is the thing's where it is a card, else the message itself; `thread_ts`: in the thread of that post.
+    `barred`: why its channel took nothing a short while ago. `waited_s`: for its turn.
     """
 
     key: str
@@ -33,6 +36,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     text_only: bool
     first_started_at: datetime
     content: str
+    urgent: bool
+    barred: str = ""
+    waited_s: float = 0.0
 
 
 class Whisper(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +57,7 @@ class Whisper(msgspec.Struct, frozen=True, kw_only=True):
 # The column list of a call.
 _CALL = (
     "key, attempt, generation, channel, channel_id, ts, failures, misses, text_only, first_started_at, thing, root,"
-    " content::text"
+    " content::text, urgent"
 )
 
 
@@ -85,7 +91,8 @@ async def claim_call(tx: Connection, *, lease: timedelta, terms: Terms, urgent_o
     await pace_store.begin(tx, chosen, gate, lease, terms)
     call = await _call(tx, row, "post" if chosen["is_post"] else "update")
     await _log(tx, call, gate.now)
-    return call
+    barred = chosen["barred_by"] if chosen["is_barred"] and chosen["is_post"] else ""
+    return msgspec.structs.replace(call, barred=barred, waited_s=chosen["waited_s"])
 
 
 async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -> Any:
@@ -96,7 +103,8 @@ async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -
     """
     return await tx.fetchrow(
         """
-        SELECT chosen.* , pace.free_at, pace.per_s, pace.ceiling, pace.granted
+        SELECT chosen.*, pace.free_at, pace.per_s, pace.ceiling, pace.granted, pace.barred_by,
+            coalesce(pace.barred_at > $1::timestamptz - make_interval(secs => $8), false) AS is_barred
         FROM pace CROSS JOIN LATERAL (
             SELECT EXISTS (
                 SELECT 1 FROM message AS tried WHERE tried.channel = pace.name AND tried.ts IS NULL
@@ -104,7 +112,9 @@ async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -
                 AND NOT tried.urgent AND tried.not_before < $1::timestamptz + make_interval(secs => $2)
             ) AS is_held
         ) AS head CROSS JOIN LATERAL (
-            SELECT key, channel, urgent, number, ts IS NULL AS is_post FROM message
+            SELECT key, channel, urgent, number, ts IS NULL AS is_post,
+                greatest(0, extract(epoch FROM $1 - greatest(not_before, created_at)))::float8 AS waited_s
+            FROM message
             WHERE channel = pace.name AND state = 'ready' AND not_before <= $1 AND urgent >= $3
             AND CASE
                 WHEN ts IS NOT NULL THEN CASE WHEN urgent THEN $7::boolean ELSE $6::boolean END
@@ -124,6 +134,7 @@ async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -
         gate.urgent_posts,
         gate.bulk_updates,
         gate.urgent_updates,
+        BARRED_FOR_S,
     )
 
 
@@ -217,7 +228,7 @@ async def settle(
         "UPDATE call SET ended_at = now(), outcome = $3, error = $4 WHERE message = $1 AND number = $2",
         call.key,
         call.attempt,
-        settlement.state,
+        "unknown" if settlement.in_doubt else settlement.state,
         settlement.error,
     )
     return True
@@ -230,11 +241,15 @@ async def _let_go(tx: Connection, call: Call, settlement: Settlement, channel_id
     await tx.execute(
         """
         UPDATE pace SET busy_until = now(), free_at = greatest(free_at, now() + make_interval(secs => $2)),
-            channel_id = coalesce($3, channel_id) WHERE name = $1
+            channel_id = coalesce($3, channel_id),
+            barred_since = CASE WHEN $4 THEN NULL ELSE barred_since END,
+            barred_at = CASE WHEN $4 THEN NULL ELSE barred_at END
+        WHERE name = $1
         """,
         call.channel,
         settlement.channel_wait_s,
         channel_id,
+        settlement.state == "shown" and call.job == "post",
     )
     if settlement.refused and call.job == "post":
         age_s = await tx.fetchval(
@@ -243,6 +258,44 @@ async def _let_go(tx: Connection, call: Call, settlement: Settlement, channel_id
         await pace_store.slow_posts(tx, call.channel, age_s=age_s, wait_s=settlement.wait_s)
     if settlement.refused and call.job == "update":
         await pace_store.slow_updates(tx, wait_s=settlement.wait_s)
+
+
+async def bar(tx: Connection, call: Call, error: str) -> bool:
+    """The channel takes nothing; True when that is news. A call that was not made says nothing new."""
+    since = await tx.fetchval("SELECT barred_since FROM pace WHERE name = $1", call.channel)
+    if not call.barred:
+        await tx.execute(
+            "UPDATE pace SET barred_since = coalesce(barred_since, now()), barred_at = now(), barred_by = $2"
+            " WHERE name = $1",
+            call.channel,
+            error,
+        )
+    return since is None
+
+
+async def redirect(tx: Connection, call: Call, channel: str) -> None:
+    """The same card or message in another channel, unless it stands there already."""
+    await tx.execute("INSERT INTO pace (name) VALUES ($1) ON CONFLICT DO NOTHING", channel)
+    await tx.execute(
+        """
+        INSERT INTO message (key, thing, channel, urgent, content)
+        SELECT coalesce(thing, key) || '@' || $2, thing, $2, urgent, content FROM message WHERE key = $1
+        ON CONFLICT DO NOTHING
+        """,
+        call.key,
+        channel,
+    )
+
+
+async def say(tx: Connection, key: str, channel: str, message: Message) -> None:
+    """A message of notifier's own, once."""
+    await tx.execute("INSERT INTO pace (name) VALUES ($1) ON CONFLICT DO NOTHING", channel)
+    await tx.execute(
+        "INSERT INTO message (key, channel, urgent, content) VALUES ($1, $2, true, $3::json) ON CONFLICT DO NOTHING",
+        key,
+        channel,
+        msgspec.json.encode(message).decode(),
+    )
 
 
 async def channel_id(tx: Connection, channel: str) -> str | None:
@@ -309,3 +362,8 @@ async def recover(tx: Connection, *, settles_after: timedelta) -> int:
         " WHERE state = 'sending' AND lease_until <= now() RETURNING true"
     )
     return len(messages) + len(whispers)
+
+
+async def forget(tx: Connection, *, kept: timedelta) -> None:
+    """Calls of long ago."""
+    await tx.execute("DELETE FROM call WHERE started_at < now() - $1::interval", kept)

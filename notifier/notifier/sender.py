@@ -6,14 +6,26 @@ from datetime import timedelta
 import msgspec
 
 from notifier import pace_store, send_store, store
+from notifier.barring import barred
 from notifier.cards import NothingKnown, card
+from notifier.connection import Way
 from notifier.errors import Failure
 from notifier.limiter import Terms
 from notifier.living import decode
 from notifier.render import Message, render, without_blocks
 from notifier.settled import ENDS, nudge_of, settled
-from notifier.settlement import Limits, Settlement, Trial, failed, not_found, succeeded, whisper_failed
+from notifier.settlement import (
+    Limits,
+    Settlement,
+    Trial,
+    failed,
+    failed_by_webhook,
+    not_found,
+    succeeded,
+    whisper_failed,
+)
 from notifier.slack import Posted, Slack, SlackFailed
+from notifier.webhooks import Webhooks
 from shared.contracts.envelope import event_message
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import NOTIFIER
@@ -32,8 +44,12 @@ STALLED_S = 2.0
 CALLS_MAX = 16  # in flight; each holds a database connection only while it claims and settles
 URGENT_CALLS = 4  # of them only for what is urgent
 RECOVER_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
+CALLS_KEPT = timedelta(days=90)
 LEASE_MARGIN_S = 5.0
 PROBE_INTERVAL_S = 60.0
+APPROVAL = "approval:"  # how the keys of their messages begin
+PUBLIC_STARTS = ("#", "C")
 LOOK_BACK_S = 60.0  # Slack's clock and ours
 
 
@@ -52,10 +68,11 @@ class Sender:
         self,
         *,
         pool: Pool,
-        slack: Slack | None,
+        slack: Way | None,
         catalogs: CurrentCatalog,
         limits: Limits,
         terms: Terms,
+        fallback: str,
         subjects: Subjects,
     ) -> None:
         self._pool = pool
@@ -63,12 +80,14 @@ class Sender:
         self._slack = slack
         self._catalogs = catalogs
         self._limits = limits
-        self._terms = terms
+        self.terms = terms
+        self._fallback = fallback
         self._lease = timedelta(seconds=limits.timeout_s + LEASE_MARGIN_S)
         self._ended = asyncio.Event()
         self._stopped_by = ""
         self._probe_at = 0.0
         self._recover_at = 0.0
+        self._look_at = 0.0
         self._dry_runs = 0
 
     async def problem(self) -> str | None:
@@ -80,6 +99,8 @@ class Sender:
         """For people."""
         if self._slack is None:
             return f"dry run, SLACK_BOT_TOKEN is not set: {self._dry_runs} messages not posted"
+        if isinstance(self._slack, Webhooks):
+            return "webhooks: no edits, threads or direct messages"
         return f"stopped: {self._stopped_by}" if self._stopped_by else "ok"
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -100,6 +121,7 @@ class Sender:
         if not await self._may_call():
             return POLL_S
         await self._recover()
+        await self._look()
         while len(calls) < CALLS_MAX:
             work = await self._claim(urgent_only=len(calls) >= CALLS_MAX - URGENT_CALLS)
             if work is None:
@@ -118,7 +140,7 @@ class Sender:
 
     async def _may_call(self) -> bool:
         """A refused token stops everything but a look, now and then, whether it is accepted again."""
-        if not self._stopped_by or self._slack is None:
+        if not self._stopped_by or not isinstance(self._slack, Slack):
             return True
         now = asyncio.get_running_loop().time()
         if now < self._probe_at:
@@ -144,6 +166,20 @@ class Sender:
         if found:
             log.warning("sender.recovered", messages=found)
 
+    async def _look(self) -> None:
+        """What operators see, and are told once a day."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY_S
+        async with self._pool.acquire() as connection, connection.transaction():
+            for lane, messages, oldest_s in await pace_store.lanes(connection):
+                metrics.slack_queue.labels(lane=lane).set(messages)
+                metrics.slack_queue_oldest.labels(lane=lane).set(oldest_s)
+            if await pace_store.warn_once(connection, self.terms):
+                log.warning("slack.quota_nearly_used", posts_max=self.terms.posts_a_day)
+            await send_store.forget(connection, kept=CALLS_KEPT)
+
     async def _claim(self, *, urgent_only: bool) -> send_store.Whisper | send_store.Call | None:
         """Committed before the call: whoever finds the row afterwards knows that something may have happened."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -151,7 +187,7 @@ class Sender:
                 return whisper
             if await send_store.is_any_due(connection):
                 call = await send_store.claim_call(
-                    connection, lease=self._lease, terms=self._terms, urgent_only=urgent_only
+                    connection, lease=self._lease, terms=self.terms, urgent_only=urgent_only
                 )
                 if call is not None:
                     return call
@@ -160,7 +196,15 @@ class Sender:
     # ---- one living message ----------------------------------------------------------------------------------------
 
     async def _call(self, call: send_store.Call) -> None:
-        trial = Trial(job=call.job, failures=call.failures, misses=call.misses, text_only=call.text_only)
+        if call.job != "reconcile":
+            metrics.slack_waited.labels(lane=_lane(call)).observe(call.waited_s)
+        trial = Trial(
+            job=call.job,
+            approves=call.key.startswith(APPROVAL),
+            failures=call.failures,
+            misses=call.misses,
+            text_only=call.text_only,
+        )
         posted = None
         try:
             posted = await self._talk(call)
@@ -168,18 +212,33 @@ class Sender:
         except DryRun:
             settlement = self._skipped(call.key, call.channel)
         except SlackFailed as error:
-            settlement = failed(trial, error.failure, self._limits)
+            became = failed_by_webhook if isinstance(self._slack, Webhooks) else failed
+            settlement = became(trial, error.failure, self._limits)
             self._note(error.failure, settlement, key=call.key, job=call.job)
         except Unreadable as error:
             settlement = Settlement(state="dead", error=str(error))
-        if call.job != "reconcile":
-            _count(call.job, settlement)
+        self._count_call(call, settlement)
         await self._settle(call, settlement, posted)
+
+    def _count_call(self, call: send_store.Call, settlement: Settlement) -> None:
+        if call.job == "reconcile":
+            outcome = {"shown": "found", "ready": "missing"}.get(settlement.state, "not yet")
+            metrics.slack_reconciled.labels(result=outcome).inc()
+            return
+        _count(call.job, settlement)
+        if settlement.refused:
+            metrics.slack_limited.labels(job=call.job).inc()
+        if settlement.in_doubt:
+            metrics.slack_in_doubt.labels(way="webhook" if isinstance(self._slack, Webhooks) else "token").inc()
+        if call.job == "post" and not settlement.unsent:
+            metrics.slack_quota_posts.inc()
 
     async def _talk(self, call: send_store.Call) -> Posted | None:
         """None: looked for and not found. Raises DryRun, SlackFailed, Unreadable."""
         slack = self._connected()
         delivery_id = delivery_id_of(call.key, call.generation)
+        if isinstance(slack, Webhooks):
+            return await self._by_webhook(slack, call, delivery_id)
         if call.job == "reconcile":
             oldest = call.first_started_at.timestamp() - LOOK_BACK_S
             channel_id = call.channel_id or await self._channel_id(slack, call.channel)
@@ -187,6 +246,8 @@ class Sender:
                 channel_id=channel_id, delivery_id=delivery_id, oldest=oldest, thread_ts=call.thread_ts
             )
         message = self._render(call)
+        if call.barred:
+            raise SlackFailed(Failure(kind="destination", code=call.barred.rpartition(" ")[2]))
         if call.ts and call.channel_id:
             posted = Posted(channel_id=call.channel_id, ts=call.ts)
             await slack.update(posted=posted, message=message)
@@ -198,6 +259,14 @@ class Sender:
             key=call.key,
             thread_ts=call.thread_ts,
         )
+
+    async def _by_webhook(self, slack: Webhooks, call: send_store.Call, delivery_id: str) -> Posted:
+        """What was posted stays as it is; what may have been posted is nowhere to be looked for."""
+        if call.ts and call.channel_id:
+            return Posted(channel_id=call.channel_id, ts=call.ts)
+        if call.job == "reconcile":
+            raise SlackFailed(Failure(kind="ambiguous", code="no result"))
+        return await slack.post(channel=call.channel, message=self._render(call), delivery_id=delivery_id)
 
     def _render(self, call: send_store.Call) -> Message:
         try:
@@ -225,6 +294,8 @@ class Sender:
                     channel_id=posted.channel_id if posted else None,
                     ts=posted.ts if posted else None,
                 )
+                if is_settled and settlement.bars and call.job == "post" and not call.thread_ts:
+                    await self._redirect(connection, call, settlement)
                 if is_settled and settlement.state in ENDS and (nudge := nudge_of(call.key)):
                     await self._tell(connection, nudge, call.channel, settlement)
         except INFRASTRUCTURE_ERRORS as error:
@@ -232,6 +303,22 @@ class Sender:
             return
         event = "slack.settled" if is_settled else "slack.result_late"
         log.info(event, key=call.key, job=call.job, state=settlement.state, attempt=call.attempt)
+
+    async def _redirect(self, tx: Connection, call: send_store.Call, settlement: Settlement) -> None:
+        """What a channel doesn't take comes to the default channel, which is said there once; not what was for one
+        person only.
+        """
+        is_news = await send_store.bar(tx, call, settlement.error)
+        if is_news:
+            metrics.slack_channels_barred.inc()
+            log.warning("slack.channel_barred", channel=call.channel, error=settlement.error)
+        if not call.channel.startswith(PUBLIC_STARTS) or call.channel == self._fallback:
+            return
+        await send_store.redirect(tx, call, self._fallback)
+        if is_news:
+            at = await store.database_time(tx)
+            told = barred(call.channel, settlement.error, self._catalogs.catalog)
+            await send_store.say(tx, f"barred:{call.channel}:{at:%Y-%m-%dT%H:%M:%S}", self._fallback, told)
 
     async def _tell(self, tx: Connection, nudge: str, channel: str, settlement: Settlement) -> None:
         at = await store.database_time(tx)
@@ -242,7 +329,7 @@ class Sender:
 
     async def _whisper(self, whisper: send_store.Whisper) -> None:
         try:
-            settlement = await self._privately(self._connected(), whisper)
+            settlement = await self._privately(self._by_token(), whisper)
         except DryRun:
             settlement = self._skipped(whisper.id, whisper.channel)
         except SlackFailed as error:
@@ -271,10 +358,16 @@ class Sender:
 
     # ---- both ------------------------------------------------------------------------------------------------------
 
-    def _connected(self) -> Slack:
+    def _connected(self) -> Way:
         if self._slack is None:
             raise DryRun
         return self._slack
+
+    def _by_token(self) -> Slack:
+        slack = self._connected()
+        if isinstance(slack, Webhooks):
+            raise SlackFailed(Failure(kind="destination", code="no_webhook"))
+        return slack
 
     def _skipped(self, key: str, channel: str) -> Settlement:
         self._dry_runs += 1
@@ -293,6 +386,10 @@ class Sender:
 def delivery_id_of(key: str, generation: int) -> str:
     """What a post carries in its metadata and is found by."""
     return step_of_entity(service=NOTIFIER.name, entity=key, revision=generation, step="message")
+
+
+def _lane(call: send_store.Call) -> str:
+    return "urgent" if call.urgent else "bulk"
 
 
 def _count(kind: str, settlement: Settlement) -> None:

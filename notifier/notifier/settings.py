@@ -2,15 +2,27 @@
 
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from notifier.settlement import Doubt
+from notifier.webhooks import urls_of
 from shared.settings import CatalogSettings
 
 
 class Settings(CatalogSettings):
     notifier_port: int = Field(8004, description="Port of notifier's HTTP server")
 
-    slack_bot_token: SecretStr = Field(SecretStr(""), description="Bot token (xoxb-…); empty: dry run, nothing is sent")
+    slack_bot_token: SecretStr = Field(
+        SecretStr(""), description="Bot token (xoxb-…); without it or SLACK_WEBHOOK_URL: dry run"
+    )
+    slack_webhook_url: SecretStr = Field(
+        SecretStr(""),
+        description="Without a token: an incoming webhook's URL, or `#channel=URL,#other=URL,URL` (last: all others)",
+    )
+    slack_webhook_in_doubt: Doubt = Field(
+        "hold_approvals",
+        description="What becomes of a webhook's post without an answer: held for a person, or `resend`",
+    )
     slack_api_url: str = Field("https://slack.com/api/", description="Base URL of Slack's Web API")
     slack_default_channel: str = Field(
         "#engineering", description="Where a thing is told of whose service has no channel in the catalog"
@@ -33,3 +45,8 @@ class Settings(CatalogSettings):
     )
     slack_quota_timezone: ZoneInfo = Field(ZoneInfo("UTC"), description="Time zone of the days that the quota is for")
     fresh_for_s: float = Field(3600, gt=0, description="Seconds for which something that happened is worth telling")
+
+    @model_validator(mode="after")
+    def _webhooks(self) -> "Settings":
+        urls_of(self.slack_webhook_url.get_secret_value())
+        return self

@@ -9,6 +9,7 @@ from notifier.errors import Failure
 
 Job = Literal["post", "update", "reconcile"]
 State = Literal["ready", "unknown", "shown", "dry_run", "dead"]
+Doubt = Literal["hold_approvals", "hold", "resend"]
 
 UPDATE_INTERVAL_S = 1.0  # between two updates of one message: what changes in between is shown at once
 BACKOFF_MAX_S = 60.0
@@ -19,17 +20,21 @@ UNREADABLE_WAIT_S = 3600.0  # until somebody gives us the scope or the channel
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """`grace_s`: from the start of a call until its effect must be seen; `pause_s`: between two looks."""
+    """`grace_s`: from the start of a call until its effect must be seen; `pause_s`: between two looks. `doubt`: what
+    becomes of a post that may have happened where nobody can look.
+    """
 
     timeout_s: float
     grace_s: float
     pause_s: float
+    doubt: Doubt = "hold_approvals"
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision needs to know of the message and the call that was made for it."""
+    """What a decision needs to know of the message and the call that was made for it. `approves`: it asks for that."""
 
     job: Job
+    approves: bool = False
     failures: int = 0
     misses: int = 0
     text_only: bool = False
@@ -38,7 +43,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """`wait_s`: until the message may be called for again; `channel_wait_s`: until others of its channel may.
 
-    `refused`: too many calls for Slack. `unsent`: nothing was posted, for sure. `afresh`: its post is gone for good,
+    `refused`: too many calls for Slack. `unsent`: nothing was posted, for sure. `in_doubt`: it may have happened.
+    `bars`: its channel takes nothing any more. `afresh`: its post is gone for good,
     the next one is another. `stops`: the token is no use for anything.
     """
 
@@ -50,6 +56,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     text_only: bool = False
     refused: bool = False
     unsent: bool = False
+    in_doubt: bool = False
+    bars: bool = False
     afresh: bool = False
     stops: bool = False
     error: str = ""
@@ -83,14 +91,14 @@ def _failed(trial: Trial, failure: Failure, limits: Limits) -> Settlement:
         case "soft_cap":
             return _again(trial, failure, failure.wait_s, channel_wait_s=failure.wait_s)
         case "not_sent":
-            return _again(trial, failure, backoff_s(trial.failures), failures=trial.failures + 1)
+            return _later(trial, failure)
         case "ambiguous":
             return _in_doubt(trial, failure, limits)
         case "unrecognised":
             final = trial.failures + 1 >= UNRECOGNISED_MAX
             return _dead(trial, failure) if final else _in_doubt(trial, failure, limits)
         case "destination":
-            return _dead(trial, failure)
+            return msgspec.structs.replace(_dead(trial, failure), bars=True)
         case "payload":
             return _dead(trial, failure) if trial.text_only else _again(trial, failure, 0.0, text_only=True)
         case "gone":
@@ -99,6 +107,15 @@ def _failed(trial: Trial, failure: Failure, limits: Limits) -> Settlement:
             return _again(trial, failure, AUTH_WAIT_S, stops=True)
         case _:
             assert_never(failure.kind)
+
+
+def failed_by_webhook(trial: Trial, failure: Failure, limits: Limits) -> Settlement:
+    """A webhook has no history to look in: what may have been posted is held for a person, or posted again."""
+    if failure.kind not in ("ambiguous", "unrecognised"):
+        return failed(trial, failure, limits)
+    holds = limits.doubt == "hold" or (limits.doubt == "hold_approvals" and trial.approves)
+    settlement = _dead(trial, failure) if holds or trial.failures + 1 >= UNRECOGNISED_MAX else _later(trial, failure)
+    return msgspec.structs.replace(settlement, in_doubt=True)
 
 
 def whisper_failed(failure: Failure, failures: int) -> Settlement:
@@ -125,11 +142,10 @@ def backoff_s(failures: int) -> float:
 
 def _in_doubt(trial: Trial, failure: Failure, limits: Limits) -> Settlement:
     """A post is looked for once it must be there; an update is made again, which changes nothing twice."""
-    failures = trial.failures + 1
     if trial.job == "update":
-        return _again(trial, failure, backoff_s(trial.failures), failures=failures)
-    wait_s = limits.timeout_s + limits.grace_s
-    return _same(trial, state="unknown", wait_s=wait_s, failures=failures, misses=0, error=failure.code)
+        return _later(trial, failure)
+    wait_s, failures = limits.timeout_s + limits.grace_s, trial.failures + 1
+    return _same(trial, state="unknown", wait_s=wait_s, failures=failures, misses=0, in_doubt=True, error=failure.code)
 
 
 def _not_reconciled(trial: Trial, failure: Failure) -> Settlement:
@@ -143,6 +159,10 @@ def _not_reconciled(trial: Trial, failure: Failure) -> Settlement:
         wait_s = backoff_s(trial.failures)
         return _same(trial, state="unknown", wait_s=wait_s, failures=trial.failures + 1, error=error)
     return _same(trial, state="unknown", wait_s=UNREADABLE_WAIT_S, error=error)
+
+
+def _later(trial: Trial, failure: Failure) -> Settlement:
+    return _again(trial, failure, backoff_s(trial.failures), failures=trial.failures + 1)
 
 
 def _again(trial: Trial, failure: Failure, wait_s: float, **changes: Any) -> Settlement:

@@ -1,20 +1,18 @@
 """Slack's Web API through slack_sdk, its own retries off: every failure comes out as one `SlackFailed`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from notifier.errors import Failure, answered
 from notifier.render import Message
-from notifier.settings import Settings
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
 METADATA_TYPE = "em_delivery"
-CONNECT_TIMEOUT_S = 3.0
 HISTORY_PAGE = 200
 HISTORY_PAGES_MAX = 25
 CHANNELS_PAGE = 500
@@ -45,7 +43,7 @@ class Slack:
     ) -> Posted:
         """The metadata is what a post without an answer is found by."""
         body = {
-            **_content(message),
+            **content(message),
             "channel": channel,
             "metadata": {"event_type": METADATA_TYPE, "event_payload": {"id": delivery_id, "key": key}},
             "unfurl_links": False,
@@ -56,8 +54,10 @@ class Slack:
         return Posted(channel_id=str(answer["channel"]), ts=str(answer["ts"]))
 
     async def update(self, *, posted: Posted, message: Message) -> None:
-        """Metadata left out stays as it is."""
-        await self._call("chat.update", {**_content(message), "channel": posted.channel_id, "ts": posted.ts})
+        """Metadata left out stays as it is. What a webhook posted is as good as gone: it has no ts."""
+        if not posted.channel_id.startswith(CHANNEL_ID_STARTS):
+            raise SlackFailed(Failure(kind="gone", code="posted_by_webhook"))
+        await self._call("chat.update", {**content(message), "channel": posted.channel_id, "ts": posted.ts})
 
     async def whisper(self, *, channel: str, user: str, text: str) -> None:
         await self._call("chat.postEphemeral", {"channel": channel, "user": user, "text": text})
@@ -111,42 +111,33 @@ class Slack:
         self, method: str, body: dict[str, Any] | None = None, *, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """A JSON body posts, parameters ask. Raises SlackFailed."""
-        from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
         from slack_sdk.errors import SlackApiError
 
         try:
             verb = "POST" if params is None else "GET"
-            response = await self._client.api_call(method, http_verb=verb, json=body, params=params)
+            with no_answer():
+                response = await self._client.api_call(method, http_verb=verb, json=body, params=params)
         except SlackApiError as error:
             raise SlackFailed(_answered(error.response)) from None
-        except (ClientConnectorError, ConnectionTimeoutError) as error:
-            raise SlackFailed(Failure(kind="not_sent", code=type(error).__name__)) from None
-        except (ClientError, TimeoutError) as error:
-            raise SlackFailed(Failure(kind="ambiguous", code=type(error).__name__)) from None
         except AttributeError:  # a 200 in text/plain: slack_sdk looks for fields in a string
             raise SlackFailed(Failure(kind="ambiguous", code="not_json")) from None
         return dict(response.data) if isinstance(response.data, dict) else {}
 
 
-@asynccontextmanager
-async def open_slack(settings: Settings) -> AsyncIterator[Slack | None]:
-    """None without a token: dry run."""
-    token = settings.slack_bot_token.get_secret_value()
-    if not token:
-        yield None
-        return
-    from aiohttp import ClientSession, ClientTimeout, TCPConnector
-    from slack_sdk.web.async_client import AsyncWebClient
+@contextmanager
+def no_answer() -> Iterator[None]:
+    """A call that comes to no answer: what never left us, and what may have arrived. Raises SlackFailed."""
+    from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 
-    # A kept connection that Slack closed meanwhile looks like a post that may have happened: a new one each time.
-    async with ClientSession(
-        connector=TCPConnector(force_close=True),
-        timeout=ClientTimeout(total=settings.slack_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
-    ) as session:
-        yield Slack(AsyncWebClient(token=token, base_url=settings.slack_api_url, session=session, retry_handlers=[]))
+    try:
+        yield
+    except (ClientConnectorError, ConnectionTimeoutError) as error:
+        raise SlackFailed(Failure(kind="not_sent", code=type(error).__name__)) from None
+    except (ClientError, TimeoutError) as error:
+        raise SlackFailed(Failure(kind="ambiguous", code=type(error).__name__)) from None
 
 
-def _content(message: Message) -> dict[str, Any]:
+def content(message: Message) -> dict[str, Any]:
     """`parse: none`: nothing but our own markup becomes a link or a mention."""
     return {"text": message.text, "blocks": list(message.blocks), "parse": "none"}
 

@@ -12,6 +12,7 @@ from shared.contracts.events import ChatAction, Event
 from shared.db import Connection
 
 MessageState = Literal["ready", "sending", "unknown", "shown", "dry_run", "dead"]
+CALLS_SHOWN = 20
 
 
 # ---- what handlers ask and write -----------------------------------------------------------------------------------
@@ -167,18 +168,54 @@ async def ask(tx: Connection, action: ChatAction, form: dict[str, Any], *, inste
 # ---- what the API shows --------------------------------------------------------------------------------------------
 
 
-async def messages(tx: Connection, *, state: MessageState | None, after: str, limit: int) -> list[dict[str, Any]]:
-    """In key order."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which messages; empty and None: of all. `since`: written or called for then or later."""
+
+    state: MessageState | None = None
+    channel: str = ""
+    thing: str = ""
+    since: datetime | None = None
+
+
+async def messages(tx: Connection, asked: Asked, *, after: str, limit: int) -> list[dict[str, Any]]:
+    """In key order, each with its latest calls, newest first."""
     rows = await tx.fetch(
         """
-        SELECT message.key, coalesce(thing.kind, 'note') AS kind, thing, root, channel, state, version, shown_version,
-               attempt, channel_id, ts, not_before, last_error
+        SELECT message.key, coalesce(thing.kind, 'note') AS kind, thing, root, channel, state, urgent, version,
+               shown_version, attempt, channel_id, ts, created_at, not_before, last_error,
+               (
+                   SELECT coalesce(json_agg(latest), '[]')::text FROM (
+                       SELECT number, job, started_at, ended_at, outcome, error FROM call
+                       WHERE call.message = message.key ORDER BY number DESC LIMIT $7
+                   ) AS latest
+               ) AS calls
         FROM message LEFT JOIN thing ON thing.key = message.thing
-        WHERE ($1::text IS NULL OR state = $1) AND message.key > $2 ORDER BY message.key LIMIT $3
+        WHERE ($1::text IS NULL OR state = $1) AND ($2 = '' OR channel = $2 OR channel_id = $2)
+            AND ($3 = '' OR thing = $3 OR starts_with(message.key, $3 || '@'))
+            AND ($4::timestamptz IS NULL OR greatest(created_at, started_at) >= $4)
+            AND message.key > $5
+        ORDER BY message.key LIMIT $6
         """,
-        state,
+        asked.state,
+        asked.channel,
+        asked.thing,
+        asked.since,
         after,
         limit,
+        CALLS_SHOWN,
+    )
+    return [{**row, "calls": msgspec.json.decode(row["calls"])} for row in rows]
+
+
+async def channels(tx: Connection) -> list[dict[str, Any]]:
+    """Where messages go, by name: what waits there, how fast it goes, and since when it takes nothing, if so."""
+    rows = await tx.fetch(
+        """
+        SELECT name, channel_id, barred_since, CASE WHEN barred_since IS NULL THEN '' ELSE barred_by END AS barred_by,
+               free_at, per_s, ceiling AS ceiling_per_s, refused_at,
+               (SELECT count(*) FROM message WHERE channel = pace.name AND state = 'ready') AS waiting
+        FROM pace ORDER BY name
+        """
     )
     return [dict(row) for row in rows]
 

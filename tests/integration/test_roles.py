@@ -61,7 +61,11 @@ DECLARED: dict[Service, dict[str, str]] = {
         "GET /v1/auth/me": "viewer",
         "GET /v1/auth/jwks": OPEN,
     },
-    NOTIFIER: {"GET /v1/notifications": "viewer", "GET /v1/notifications/held": "viewer"},
+    NOTIFIER: {
+        "GET /v1/notifications": "viewer",
+        "GET /v1/notifications/channels": "viewer",
+        "GET /v1/notifications/held": "viewer",
+    },
 }
 READ_ONLY = {METRICS_SVC: "viewer"}  # whatever it answers is a question
 

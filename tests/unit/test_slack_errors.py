@@ -2,10 +2,21 @@
 
 from typing import get_args
 
+import msgspec
 import pytest
 
 from notifier.errors import CLASSES, ErrorClass, Failure, answered, class_of
-from notifier.settlement import Job, Limits, Trial, failed, not_found, succeeded, whisper_failed
+from notifier.settlement import (
+    Doubt,
+    Job,
+    Limits,
+    Trial,
+    failed,
+    failed_by_webhook,
+    not_found,
+    succeeded,
+    whisper_failed,
+)
 
 LIMITS = Limits(timeout_s=10, grace_s=15, pause_s=10)
 POST, UPDATE, RECONCILE = (Trial(job=job) for job in get_args(Job))
@@ -37,6 +48,66 @@ def failure(kind: ErrorClass, *, wait_s: float = 0.0) -> Failure:
 )
 def test_an_answer_belongs_to_one_class(status: int, error: str, expected: str) -> None:
     assert answered(status=status, error=error, retry_after="").kind == expected
+
+
+# Of the method's page in Slack's reference; and what has been seen of it beside.
+DOCUMENTED = """
+access_denied accesslimited account_inactive as_user_not_supported cannot_reply_to_message channel_not_found
+deprecated_endpoint duplicate_channel_not_found duplicate_message_not_found ekm_access_denied enterprise_is_restricted
+fatal_error internal_error invalid_arg_name invalid_arguments invalid_array_arg invalid_auth invalid_blocks
+invalid_blocks_format invalid_charset invalid_form_data invalid_metadata_format invalid_metadata_schema
+invalid_post_type is_archived markdown_text_conflict message_limit_exceeded messages_tab_disabled
+metadata_must_be_sent_from_app metadata_too_large method_deprecated missing_post_type missing_scope
+msg_blocks_too_long msg_too_long no_permission no_text not_allowed_token_type not_authed not_in_channel
+org_login_required rate_limited ratelimited request_timeout restricted_action restricted_action_non_threadable_channel
+restricted_action_read_only_channel restricted_action_thread_locked restricted_action_thread_only_channel
+service_unavailable slack_connect_blocked_file_type slack_connect_canvas_sharing_blocked
+slack_connect_clip_sharing_blocked slack_connect_file_link_sharing_blocked slack_connect_lists_sharing_blocked
+team_access_not_granted team_added_to_org team_not_found token_expired token_revoked too_many_attachments
+too_many_contact_cards two_factor_setup_required
+"""
+OF_WEBHOOKS = """
+action_prohibited channel_is_archived channel_not_found invalid_payload invalid_token no_active_hooks no_service
+no_team no_text posting_to_general_channel_denied rollup_error too_many_attachments user_not_found
+"""
+
+
+@pytest.mark.parametrize("error", [*DOCUMENTED.split(), *OF_WEBHOOKS.split()])
+def test_every_documented_error_has_a_class_and_an_outcome(error: str) -> None:
+    kind = class_of(error)
+
+    outcome = failed(POST, failure(kind), LIMITS)
+
+    assert kind != "unrecognised"
+    assert outcome.state in {
+        "rate": ("ready",),
+        "soft_cap": ("ready",),
+        "not_sent": ("ready",),
+        "ambiguous": ("unknown",),
+        "destination": ("dead",),
+        "payload": ("ready",),
+        "auth": ("ready",),
+    }.get(kind, ())
+
+
+@pytest.mark.parametrize("kind", ["ambiguous", "unrecognised"])
+@pytest.mark.parametrize(
+    ("doubt", "approves", "state"),
+    [
+        ("hold", False, "dead"),
+        ("hold_approvals", False, "ready"),
+        ("hold_approvals", True, "dead"),
+        ("resend", True, "ready"),
+    ],
+)
+def test_webhook_in_doubt_is_held_for_a_person_or_sent_again_and_flagged(
+    kind: ErrorClass, doubt: Doubt, approves: bool, state: str
+) -> None:
+    trial = Trial(job="post", approves=approves)
+
+    found = failed_by_webhook(trial, failure(kind), msgspec.structs.replace(LIMITS, doubt=doubt))
+
+    assert (found.state, found.in_doubt, found.unsent) == (state, True, False)
 
 
 def test_no_error_stands_in_two_classes() -> None:

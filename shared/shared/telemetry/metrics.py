@@ -87,4 +87,19 @@ auth_refreshes = Counter("em_auth_refreshes_total", "Refresh tokens: ok, refused
 
 slack_posts = Counter("slack_posts_total", "Calls that change what Slack shows", ["kind", "ok"])
 slack_errors = Counter("slack_post_errors_total", "Calls that failed", ["kind"])
+slack_limited = Counter("slack_429_total", "Calls that Slack refused for being too many", ["job"])
+slack_reconciled = Counter(
+    "slack_reconciled_total", "Looks for a post without an answer: found, missing, failed", ["result"]
+)
+slack_in_doubt = Counter("slack_in_doubt_total", "Posts that may have happened", ["way"])
+slack_waited = Histogram(
+    "slack_waited_seconds",
+    "From when a message could go until its turn",
+    ["lane"],
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 5 * 60, 15 * 60, HOUR_S),
+)
+slack_queue = Gauge("slack_queue_messages", "Messages whose time has come and that are not shown yet", ["lane"])
+slack_queue_oldest = Gauge("slack_queue_oldest_seconds", "How long the first of them has waited", ["lane"])
+slack_quota_posts = Counter("quota_slack_posts_total", "Posts that count against MAX_DAILY_SLACK_POSTS")
+slack_channels_barred = Counter("slack_channels_barred_total", "Channels found to take nothing any more")
 notifications_held = Counter("em_notifications_held_total", "Messages law 9 held back", ["reason"])
