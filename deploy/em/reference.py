@@ -31,7 +31,7 @@ from ingest.schemes import (
     Token,
 )
 from ingest.source import Grade, Source, declared
-from notifier import transitions
+from notifier import transitions, webhooks
 from shared.contracts.commands import COMMANDS, GONE, ROLES, Command
 from shared.contracts.services import SERVICES
 from shared.settings import EnvironmentSettings
@@ -42,6 +42,7 @@ COMPOSE_FILE = Path("compose.yaml")
 README = Path("README.md")
 APPROVALS = Path("docs/approvals.md")
 NOTIFIER = Path("docs/notifier.md")
+MODES = re.compile(r"(<!-- modes: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of modes -->)")
 TRANSITIONS = re.compile(r"(<!-- transitions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of transitions -->)")
 COMMANDS_PAGE = Path("docs/commands.md")
 TABLE_OF_COMMANDS = re.compile(r"(<!-- commands: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of commands -->)")
@@ -165,7 +166,10 @@ def messages(text: str) -> str:
         for row in transitions.TABLE
     ]
     lines = ["| thing | from | to | in Slack | why |", "|---|---|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows)]
-    return TRANSITIONS.sub(lambda found: found[1] + "\n".join(lines) + "\n", text)
+    text = TRANSITIONS.sub(lambda found: found[1] + "\n".join(lines) + "\n", text)
+    lacks = [f"| {what} | {instead} |" for what, instead in webhooks.LACKS.items()]
+    table = ["| what a webhook can't | what happens instead |", "|---|---|", *lacks]
+    return MODES.sub(lambda found: found[1] + "\n".join(table) + "\n", text)
 
 
 def commands(text: str) -> str:

@@ -68,18 +68,34 @@ def show(
 
 @app.command()
 def replay(
-    numbers: Annotated[list[int] | None, typer.Argument(help="As `em dead list` names them.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NUMBER]...", help="Numbers or keys, as `em dead list` names them.")
+    ] = None,
     service: ServiceOption = "",
     reason: ReasonOption = "",
     channel: ChannelOption = "",
     since: SinceOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All that the filters match.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
 ) -> None:
-    """Have dead letters tried again, by the one consumer that refused them. One that fails again comes back."""
-    if bool(numbers) == everything:
-        raise EmError("nothing chosen", hint="name numbers of `em dead list`, or filters with --all")
-    count = operator.run(lambda: _replay(numbers or [], _wanted(service, reason, since)))
-    SCREEN.line(f"{count} handed to who refused them; look with: em dead list")
+    """Have dead letters tried again, by the one that gave them up. One that fails again comes back.
+
+    A message keeps its delivery id: one that may have been posted is looked for first.
+    """
+    if bool(names) == everything:
+        raise EmError("nothing chosen", hint="name numbers or keys of `em dead list`, or filters with --all")
+    numbers = [int(name) for name in names or [] if name.isdigit()]
+    keys = tuple(name for name in names or [] if not name.isdigit())
+    count = 0
+    if numbers or (everything and not channel):
+        count += operator.run(lambda: _replay(numbers, _wanted(service, reason, since), dry_run=dry_run))
+    if keys or everything:
+        wanted = _wanted_messages(keys, channel, reason, since)
+        count += operator.run(lambda: _revive(service, wanted, dry_run=dry_run))
+    if dry_run:
+        SCREEN.line(f"{count} would be tried again")
+    else:
+        SCREEN.line(f"{count} handed to who gave them up; look with: em dead list")
 
 
 @app.command()
