@@ -20,7 +20,7 @@ from shared.contracts.subjects import Subjects
 SCHEMAS = Path("docs/schemas")
 ASYNCAPI = Path("docs/asyncapi.yaml")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-REPLY = "notify.reply"
+ASKED = frozenset(kind for kind in KINDS if kind.startswith("notify."))  # on em.notify, by whoever asks
 EVENT_HEADERS = (envelope.MESSAGE_ID, "ce-specversion", "ce-id", envelope.CE_TYPE, "ce-source", "ce-time")
 RAW_HEADERS = (envelope.MESSAGE_ID, envelope.EM_SOURCE, envelope.EM_DELIVERY, envelope.EM_RECEIVED, envelope.EM_SHA256)
 DEAD_HEADERS = (envelope.DEAD_REASON, envelope.DEAD_SUBJECT, envelope.DEAD_CONSUMER, envelope.DEAD_SEQUENCE)
@@ -117,8 +117,8 @@ def _channel(stream: str, subjects: Subjects) -> Schema:
     messages = {
         "RAW": ["raw.delivery"],
         "DEAD": ["dead.letter"],
-        "NOTIFY": [REPLY],
-    }.get(stream, [kind for kind in sorted(KINDS) if kind != REPLY])
+        "NOTIFY": sorted(ASKED),
+    }.get(stream, [kind for kind in sorted(KINDS) if kind not in ASKED])
     return {**channel, "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages}}
 
 
@@ -156,9 +156,9 @@ def _heard(durable: Durable) -> list[str]:
     if durable.stream == "RAW":
         return ["raw.delivery"]
     if durable.stream == "NOTIFY":
-        return [REPLY]
+        return sorted(ASKED)
     prefixes = tuple(pattern.partition(".")[2].removesuffix(">") for pattern in durable.filters)
-    return [kind for kind in sorted(KINDS) if kind.startswith(prefixes) and kind != REPLY]
+    return [kind for kind in sorted(KINDS) if kind.startswith(prefixes) and kind not in ASKED]
 
 
 def _folder(durable: Durable) -> str:

@@ -1,6 +1,6 @@
 """What needs attention now, and what a team looks at: in the morning, and over weeks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -8,22 +8,16 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from metrics_svc import dora
+from metrics_svc import reporting
 from metrics_svc.asked import check, meant
 from metrics_svc.examples import shown
-from metrics_svc.flow import changes, progress
-from metrics_svc.flow.signals import STALE, WITHOUT_TICKET, Signal, signals
-from metrics_svc.flow_table import flow_metrics
+from metrics_svc.flow.signals import STALE, WITHOUT_TICKET, Signal
 from metrics_svc.question import Question, by_team
 from metrics_svc.sending import send
 from metrics_svc.settings import Settings
-from metrics_svc.sprint import Found, TeamHealth, sprint_health
-from metrics_svc.standup import HAPPENED, WAITING, Happened, standup
-from metrics_svc.store import flow, reading, work, work_items
+from metrics_svc.standup import HAPPENED, WAITING
+from metrics_svc.store import reading
 from metrics_svc.store.known import snapshot
-from metrics_svc.store.paging import ALL, Row
-from metrics_svc.store.samples import samples
-from metrics_svc.store.teams import of_parts
 from metrics_svc.window import Window, last_days, read_count
 from shared.catalog import Catalog
 from shared.db import Connection, Pool
@@ -32,7 +26,6 @@ from shared.http.auth import Identity, require
 
 HOURS, HOURS_MAX = 24, 168
 WEEKS, WEEKS_MAX = 2, 26
-FLOW = flow_metrics(people=False)
 
 
 class Whose:
@@ -75,7 +68,7 @@ def router(settings: Settings, catalogs: CurrentCatalog, pool: Pool) -> APIRoute
             catalog = catalogs.catalog
             services = await whose.services(request, tx, catalog)
             now = await reading.now(tx)
-            found = signals(await flow.open_changes(tx, services, catalog), catalog.thresholds, now)
+            found = await reporting.raised(tx, services, catalog, now)
         rows = [_told(signal, catalog.team_of(signal.service), now) for signal in found]
         return send(request, {"at": now, "thresholds": catalog.thresholds, "items": rows, "next": None}, rows)
 
@@ -93,11 +86,7 @@ def router(settings: Settings, catalogs: CurrentCatalog, pool: Pool) -> APIRoute
             now = await reading.now(tx)
             window = Window(now - timedelta(hours=length), now)
             asked = await whose.by_team(request, tx, catalog, window, "hours")
-            happened = {team: await _happened(tx, own, catalog) for team, own in asked.items()}
-            had = {name: team for team, own in asked.items() for name in own.services if catalog.team_of(name) == team}
-            open_now = await flow.open_changes(tx, [*had], catalog)
-        raised = signals(open_now, catalog.thresholds, now)
-        teams = standup(happened, open_now, raised, catalog)
+            teams = await reporting.standups(tx, asked, catalog, now)
         lines = [line for team in teams for section in (*HAPPENED, *WAITING) for line in getattr(team, section)]
         content = {"from": window.start, "to": now, "thresholds": catalog.thresholds, "teams": teams}
         return send(request, content, lines)
@@ -116,9 +105,9 @@ def router(settings: Settings, catalogs: CurrentCatalog, pool: Pool) -> APIRoute
             now = await reading.now(tx)
             window = last_days(7 * length, now)
             asked = await whose.by_team(request, tx, catalog, window, "weeks")
-            teams = await _health(tx, asked, catalog, now)
+            teams = await reporting.health(tx, asked, catalog, now)
             by_week = {team: msgspec.structs.replace(own, grain="week") for team, own in asked.items()}
-            rows = await _health(tx, by_week, catalog, now)
+            rows = await reporting.health(tx, by_week, catalog, now)
         content = {"from": window.start, "to": now, "weeks": length, "teams": teams, "rows": rows}
         return send(request, content, rows)
 
@@ -134,41 +123,3 @@ def _told(signal: Signal, team: str, now: datetime) -> Mapping[str, Any]:
         "hours": (now - signal.since).total_seconds() / 3600,
         "look_at": (is_the_authors and signal.author) or team,
     }
-
-
-async def _happened(tx: Connection, own: Question, catalog: Catalog) -> Happened:
-    async def merged(part: Question) -> Sequence[Row]:
-        return await flow.merged_sizes(tx, part, ALL)
-
-    async def deployed(part: Question) -> Sequence[Row]:
-        return await work_items.shipped(tx, part, catalog, ALL)
-
-    async def failed(part: Question) -> Sequence[Row]:
-        return await work.failed_attempts(tx, part, catalog)
-
-    async def incidents(part: Question) -> Sequence[Row]:
-        return await work_items.incidents(tx, part, catalog, ALL)
-
-    return Happened(
-        services=own.services,
-        merged=await of_parts(own, merged),
-        deployed=await of_parts(own, deployed),
-        failed=await of_parts(own, failed),
-        incidents=await of_parts(own, incidents),
-    )
-
-
-async def _health(tx: Connection, asked: Mapping[str, Question], catalog: Catalog, now: datetime) -> list[TeamHealth]:
-    return [
-        each
-        for team, own in asked.items()
-        for each in sprint_health(team, own, await _found(tx, own, catalog, now), catalog, now)
-    ]
-
-
-async def _found(tx: Connection, own: Question, catalog: Catalog, now: datetime) -> Found:
-    return Found(
-        samples=await samples(tx, own, dora.METRICS),
-        merged=await FLOW[changes.THROUGHPUT].found(tx, own, catalog, now),
-        progress=await FLOW[progress.WIP].found(tx, own, catalog, now),
-    )

@@ -1,6 +1,7 @@
 """What metrics-svc consumes. All facts share one handler, so that a batch is stored and derived from once."""
 
-from metrics_svc.handlers import Commands, Facts
+from metrics_svc.answering import Commands
+from metrics_svc.handlers import Facts
 from metrics_svc.rebuild import OnFacts, RebuiltFacts, on_unused, unswapped
 from metrics_svc.settings import Settings
 from shared.bus import Bus, Consumer, HandlerTable

@@ -1,4 +1,4 @@
-"""The words of `/em dora`. Pure."""
+"""Numbers in words, and the words of `/em dora`. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -41,17 +41,38 @@ def _line(service: str, metrics: Mapping[str, Metric]) -> str:
 
 
 def _span(metric: Metric) -> str:
-    """The two largest units: `1 d 4 h`."""
-    if metric.value is None:
-        return "none"
-    rest = round(metric.value)
-    parts: list[str] = []
-    for seconds, unit in _UNITS:
-        count, rest = divmod(rest, seconds)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return f"{' '.join(parts[:2])} (n {metric.n})"
+    return span(metric.value) if metric.value is None else f"{span(metric.value)} (n {metric.n})"
 
 
 def _share(metric: Metric) -> str:
-    return "none" if metric.value is None else f"{metric.value:.0%}"
+    return share(metric.value)
+
+
+def amount(value: float | None, unit: str) -> str:
+    """In the words of its unit, as the API names them."""
+    match unit:
+        case "seconds":
+            return span(value)
+        case "ratio":
+            return share(value)
+        case "per_day":
+            return "none" if value is None else f"{value:.2f} a day"
+        case _:
+            return "none" if value is None else f"{value:.2f} {unit.replace('_', ' ')}".rstrip()
+
+
+def span(seconds: float | None) -> str:
+    """The two largest units: `1 d 4 h`."""
+    if seconds is None:
+        return "none"
+    rest = round(seconds)
+    parts: list[str] = []
+    for length, unit in _UNITS:
+        count, rest = divmod(rest, length)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def share(ratio: float | None) -> str:
+    return "none" if ratio is None else f"{ratio:.0%}"

@@ -8,7 +8,15 @@ import msgspec
 from notifier.living import Content, newest_first
 from notifier.routing import service_of
 from shared.catalog import Catalog
-from shared.contracts.events import Approval, ApprovalSummarized, Deployment, DeploymentFinished, Incident, Nudge
+from shared.contracts.events import (
+    Approval,
+    ApprovalSummarized,
+    Bulletin,
+    Deployment,
+    DeploymentFinished,
+    Incident,
+    Nudge,
+)
 
 
 class DeploymentCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +82,12 @@ class SummaryCard(msgspec.Struct, frozen=True, kw_only=True):
     mentioned: str = ""
 
 
-Card: TypeAlias = DeploymentCard | IncidentCard | ApprovalCard | NudgeCard | SummaryCard
+class BulletinCard(msgspec.Struct, frozen=True, kw_only=True):
+    bulletin: Bulletin
+    mentioned: str = ""
+
+
+Card: TypeAlias = DeploymentCard | IncidentCard | ApprovalCard | NudgeCard | SummaryCard | BulletinCard
 
 
 class NothingKnown(ValueError):
@@ -97,6 +110,8 @@ def card(content: Content, catalog: Catalog) -> Card:
                 return NudgeCard(nudge=event, mentioned=next(iter(person.slack), "") if person else "")
             case ApprovalSummarized():
                 return SummaryCard(summary=event)
+            case Bulletin():
+                return BulletinCard(bulletin=event)
     raise NothingKnown("no event")
 
 

@@ -3,7 +3,7 @@
 from notifier.handlers import Handlers
 from notifier.living import SLOTS
 from shared.bus import Bus, Consumer
-from shared.contracts.events import ChatAction, ChatCommand, Nudge, Reply
+from shared.contracts.events import Bulletin, ChatAction, ChatCommand, Nudge, Reply
 from shared.contracts.streams import NOTIFIER_EVENTS, NOTIFIER_NOTIFY
 from shared.db import Pool
 
@@ -21,6 +21,9 @@ def build(bus: Bus, pool: Pool, handlers: Handlers) -> tuple[Consumer, Consumer]
         },
     )
     asked = Consumer(
-        bus=bus, pool=pool, durable=NOTIFIER_NOTIFY, handlers={Reply: handlers.on_reply, Nudge: handlers.on_thing}
+        bus=bus,
+        pool=pool,
+        durable=NOTIFIER_NOTIFY,
+        handlers={Reply: handlers.on_reply, Nudge: handlers.on_thing, Bulletin: handlers.on_thing},
     )
     return events, asked

@@ -6,13 +6,14 @@ from typing import TypeVar
 
 import msgspec
 
-from notifier import forms, store, usage
-from notifier.cards import NothingKnown, card
+from notifier import bulletin, forms, posted_store, store, usage
+from notifier.cards import BulletinCard, NothingKnown, card
 from notifier.living import (
     Absorbed,
     Acting,
     Content,
     HeldReason,
+    Posting,
     Thing,
     ThingEvent,
     ThingKind,
@@ -21,15 +22,14 @@ from notifier.living import (
     key,
     kind_of_thing,
 )
-from notifier.mrkdwn import lines
-from notifier.render import note
+from notifier.render import below, note
 from notifier.routing import channel_of, concerns_people
 from notifier.settled import settled
 from notifier.transitions import row, state
 from shared.catalog import Catalog
 from shared.contracts.commands import owned_by
 from shared.contracts.envelope import event_message
-from shared.contracts.events import Approval, ChatAction, ChatCommand, Event, Nudge, Reply
+from shared.contracts.events import Approval, Bulletin, ChatAction, ChatCommand, Event, Nudge, Reply
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, locks, outbox
@@ -38,7 +38,6 @@ from shared.telemetry import metrics
 
 FORM_FRESH_FOR = timedelta(seconds=10)  # Slack opens none after three
 COMMAND_FRESH_FOR = timedelta(seconds=60)  # whoever typed it has gone on (design section 5)
-REPLY_MAX_CHARACTERS = 3_900
 URGENT: frozenset[ThingKind] = frozenset({"approval", "incident"})
 
 E = TypeVar("E", bound=Event)
@@ -63,6 +62,15 @@ class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
     absorbed: Absorbed
     channel: str
     notes: tuple[store.NewNote, ...] = ()
+
+    @property
+    def expected(self) -> list[tuple[str, str, str]]:
+        """Who waits to hear where it is."""
+        told = self.absorbed.acts_by
+        if not self.channel or not isinstance(told, Bulletin) or not told.user:
+            return []
+        card = store.NewCard(thing=self.key, channel=self.channel, urgent=False)
+        return [(card.key, told.asked_in, told.user)]
 
     @property
     def held(self) -> list[Held]:
@@ -102,14 +110,18 @@ class Handlers:
         self, thing_key: str, thing: Thing, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
     ) -> _Outcome:
         absorbed = absorb(thing, events, acting=self._rules.acting, now=now)
-        channel = channel_of(absorbed.content, catalog, default=self._rules.default_channel)
+        place = channel_of(absorbed.content, catalog, default=self._rules.default_channel)
+        channel = place if absorbed.acts_by else ""
         return _Outcome(
             key=thing_key,
             kind=kind_of_thing(events[0]),
             told=thing.told,
             absorbed=absorbed,
-            channel=channel if absorbed.acts_by else "",
-            notes=self._notes(thing, absorbed.content, events, catalog, now),
+            channel=channel,
+            notes=(
+                *self._notes(thing, absorbed.content, events, catalog, now),
+                *(_below(thing_key, channel, absorbed.content, catalog) if channel else ()),
+            ),
         )
 
     def _notes(
@@ -161,9 +173,8 @@ class Handlers:
 
     async def on_reply(self, replies: Sequence[Reply], tx: Connection) -> None:
         fresh = await self._fresh(tx, replies, self._rules.acting.fresh_for)
-        await store.whisper(
-            tx, [(r.id, r.channel, r.user, lines(r.text, characters_max=REPLY_MAX_CHARACTERS)) for r in fresh]
-        )
+        said = [(r.id, r.channel, r.user, bulletin.reply(r.text, r.sections)) for r in fresh]
+        await store.whisper(tx, said)
 
     async def _fresh(self, tx: Connection, chats: Sequence[E], fresh_for: timedelta) -> list[E]:
         """Those that may still be answered (law 9), by when they reached us; the others are held back."""
@@ -181,6 +192,19 @@ class Handlers:
         return fresh
 
 
+def _below(thing_key: str, channel: str, content: Content, catalog: Catalog) -> tuple[store.NewNote, ...]:
+    """What a new card has no room for."""
+    new = card(content, catalog)
+    if not isinstance(new, BulletinCard):
+        return ()
+    key = store.NewCard(thing=thing_key, channel=channel, urgent=False).key
+    root = Posting(key=key, channel=channel, is_shown=False)
+    return tuple(
+        store.NewNote(key=f"{root.key}#{number:02}", root=root, urgent=False, message=message)
+        for number, message in enumerate(below(new))
+    )
+
+
 def _state(content: Content, catalog: Catalog) -> str:
     try:
         return state(card(content, catalog))
@@ -195,6 +219,7 @@ async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
         tx,
         [store.NewCard(thing=o.key, channel=o.channel, urgent=o.kind in URGENT) for o in outcomes if o.channel],
     )
+    await posted_store.expect(tx, [expected for outcome in outcomes for expected in outcome.expected])
     await store.note(tx, [note for outcome in outcomes for note in outcome.notes])
     await store.retell(tx, [o.key for o in changed if o.told])
     await _hold(tx, [held for outcome in outcomes for held in outcome.held])

@@ -17,6 +17,7 @@ from shared.contracts.events import (
     ApprovalRequested,
     ApprovalSummarized,
     ApprovalVoted,
+    Bulletin,
     Deployment,
     DeploymentFinished,
     DeploymentRequested,
@@ -31,9 +32,9 @@ from shared.contracts.events import (
     Nudge,
 )
 
-ThingKind = Literal["deployment", "incident", "approval", "nudge", "summary"]
+ThingKind = Literal["deployment", "incident", "approval", "nudge", "summary", "bulletin"]
 HeldReason = Literal["origin", "stale", "no_channel"]
-ThingEvent: TypeAlias = Deployment | Incident | Approval | Nudge | ApprovalSummarized
+ThingEvent: TypeAlias = Deployment | Incident | Approval | Nudge | ApprovalSummarized | Bulletin
 Content: TypeAlias = Mapping[str, ThingEvent]  # slot -> the one event that fills it
 
 NUDGE = "nudge:"
@@ -55,6 +56,7 @@ SLOTS: Mapping[type[Event], tuple[str, Literal["first", "last"]]] = {
     ApprovalExecuted: ("snapshot", "last"),
     Nudge: ("nudge", "first"),
     ApprovalSummarized: ("summary", "first"),
+    Bulletin: ("bulletin", "first"),
 }
 # By which copy, and when, an event came: not part of what is known.
 ARRIVAL = {"origin": "", "delivery": "", "received_at": None, "time_is_received": False}
@@ -107,6 +109,8 @@ def kind_of_thing(event: ThingEvent) -> ThingKind:
             return "nudge"
         case ApprovalSummarized():
             return "summary"
+        case Bulletin():
+            return "bulletin"
 
 
 def key(event: ThingEvent) -> str:
@@ -122,6 +126,8 @@ def key(event: ThingEvent) -> str:
             name = f"{NUDGE}{event.id}"
         case ApprovalSummarized():
             name = f"summary:{event.team}:{event.week}"
+        case Bulletin():
+            name = f"bulletin:{event.id}"
     return name.replace("\x00", "")
 
 
@@ -162,7 +168,7 @@ def hold(event: ThingEvent, content: Content, *, acting: Acting, now: datetime) 
     """Why this event may not act, or None."""
     if event.origin not in acting.origins:
         return "origin"
-    if event.occurred_at > now - acting.fresh_for or _waits(content, now):
+    if event.occurred_at > now - acting.fresh_for or _waits(content, now) or _is_worth_telling(event, now):
         return None
     return "stale"
 
@@ -173,6 +179,10 @@ def _waits(content: Content, now: datetime) -> bool:
     if not isinstance(known, Approval) or known.status != "pending" or known.expires_at is None:
         return False
     return known.expires_at > now
+
+
+def _is_worth_telling(event: ThingEvent, now: datetime) -> bool:
+    return isinstance(event, Bulletin) and event.until is not None and event.until > now
 
 
 def _place(event: ThingEvent) -> tuple[int, datetime, str]:

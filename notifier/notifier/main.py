@@ -12,6 +12,7 @@ from notifier.living import Acting
 from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.settlement import Limits
+from notifier.whereabouts import Whereabouts
 from shared.bus import Relay, open_bus
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
@@ -27,9 +28,13 @@ async def run(settings: Settings) -> None:
         catalogs = Catalogs(pool, settings.catalog_path)
         relay = Relay(bus=bus, pool=pool, service=NOTIFIER.name)
         events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, bus.subjects)))
-        async with connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects) as sender:
+        async with (
+            connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects) as sender,
+            open_slack(settings) as slack,
+        ):
             app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender, catalogs=catalogs)
-            loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run]
+            whereabouts = Whereabouts(pool=pool, slack=slack)
+            loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run, whereabouts.run]
             await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
 
 

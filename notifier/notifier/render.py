@@ -4,7 +4,7 @@ from typing import assert_never
 
 import msgspec
 
-from notifier import evidence, forms, summary
+from notifier import bulletin, evidence, forms, summary
 from notifier.blocks import (
     Block,
     button,
@@ -21,7 +21,7 @@ from notifier.blocks import (
     section,
     short_sha,
 )
-from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
+from notifier.cards import ApprovalCard, BulletinCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
 from notifier.mrkdwn import lines, link, moment, text
 from shared.contracts.events import Approval, ApprovalDecided, ApprovalExecuted
 
@@ -71,6 +71,8 @@ def render(card: Card) -> Message:
             return _nudge(card)
         case SummaryCard():
             return _summary(card)
+        case BulletinCard():
+            return _bulletin(card)
         case _:
             assert_never(card)
 
@@ -157,6 +159,27 @@ def _summary(card: SummaryCard) -> Message:
             context(summary.services(told)),
         ),
     )
+
+
+# ---- lists ---------------------------------------------------------------------------------------------------------
+
+
+def _bulletin(card: BulletinCard) -> Message:
+    told, title = card.bulletin, bulletin.title(card.bulletin)
+    short = bulletin.in_short(told.sections)
+    return Message(
+        text=listed(": ", [title, short]),
+        blocks=(
+            section(f":newspaper: *{title}*"),
+            *([section(short)] if short else []),
+            *map(section, bulletin.lead(told.sections)),
+        ),
+    )
+
+
+def below(card: BulletinCard) -> list[Message]:
+    """What did not fit into the card, for its thread."""
+    return [Message(text=note) for note in bulletin.thread(card.bulletin.sections)]
 
 
 # ---- approvals -----------------------------------------------------------------------------------------------------

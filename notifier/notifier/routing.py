@@ -2,7 +2,15 @@
 
 from notifier.living import Content, ThingEvent, newest_first
 from shared.catalog import Catalog
-from shared.contracts.events import Approval, ApprovalSummarized, Deployment, DeploymentRequested, Incident, Nudge
+from shared.contracts.events import (
+    Approval,
+    ApprovalSummarized,
+    Bulletin,
+    Deployment,
+    DeploymentRequested,
+    Incident,
+    Nudge,
+)
 
 
 def concerns_people(event: ThingEvent, catalog: Catalog) -> bool:
@@ -23,14 +31,14 @@ def service_of(event: ThingEvent, catalog: Catalog) -> str:
             return catalog.service_of_incident(event.source, event.service_id, event.service_name) or ""
         case Approval() | Nudge():
             return event.service
-        case ApprovalSummarized():
+        case ApprovalSummarized() | Bulletin():
             return ""
 
 
 def channel_of(content: Content, catalog: Catalog, *, default: str) -> str:
     """The one that was asked for, else that of the service or the team, else the default; empty where there is none."""
-    asked = next((event.channel for event in content.values() if isinstance(event, Nudge)), "")
+    asked = next((event.channel for event in content.values() if isinstance(event, Nudge | Bulletin)), "")
     services = (service_of(event, catalog) for event in newest_first(content))
     service = next(filter(None, services), "")
-    team = next((event.team for event in content.values() if isinstance(event, ApprovalSummarized)), "")
+    team = next((event.team for event in content.values() if isinstance(event, ApprovalSummarized | Bulletin)), "")
     return asked or catalog.channel_of(service) or catalog.channel_of_team(team) or default

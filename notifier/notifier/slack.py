@@ -66,6 +66,10 @@ class Slack:
         """Within three seconds of the click that the trigger is from."""
         await self._call("views.open", {"trigger_id": trigger_id, "view": view})
 
+    async def permalink(self, posted: Posted) -> str:
+        answer = await self._call("chat.getPermalink", params={"channel": posted.channel_id, "message_ts": posted.ts})
+        return str(answer["permalink"])
+
     async def probe(self) -> None:
         await self._call("auth.test")
 

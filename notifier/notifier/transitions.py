@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
+from notifier.cards import ApprovalCard, BulletinCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
 from notifier.living import ThingKind
 
 Does = Literal["post", "edit", "note", "mention"]
@@ -34,6 +34,8 @@ TABLE: tuple[Row, ...] = (
     Row("nudge", ANY, ANY, ("edit",), "it says the same"),
     Row("summary", "", ANY, ("post",), "a week has ended"),
     Row("summary", ANY, ANY, ("edit",), "it says the same"),
+    Row("bulletin", "", ANY, ("post", "note"), "it is time, or somebody asked; the thread takes the rest"),
+    Row("bulletin", ANY, ANY, ("edit",), "it says the same"),
 )
 
 
@@ -50,7 +52,7 @@ def state(card: Card) -> str:
             return card.state
         case ApprovalCard():
             return card.approval.status
-        case NudgeCard() | SummaryCard():
+        case NudgeCard() | SummaryCard() | BulletinCard():
             return "told"
 
 

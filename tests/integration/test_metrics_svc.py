@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from metrics_svc import api
+from metrics_svc.answering import Commands
 from metrics_svc.dora import METRICS
 from metrics_svc.facts import Fact
-from metrics_svc.handlers import Commands
 from metrics_svc.settings import Settings
 from shared.contracts.envelope import Outgoing, encode_event, event_headers
 from shared.contracts.events import (

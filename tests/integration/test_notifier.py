@@ -22,6 +22,7 @@ from shared.contracts.events import (
     ApprovalRequested,
     ApprovalSummarized,
     ApprovalVoted,
+    Bulletin,
     ChatCommand,
     DeploymentFinished,
     DeploymentRequested,
@@ -30,7 +31,9 @@ from shared.contracts.events import (
     IncidentAcknowledged,
     IncidentOpened,
     IncidentResolved,
+    Item,
     Reply,
+    Section,
     SignedRequest,
     Vote,
 )
@@ -104,7 +107,7 @@ class Stage:
     async def publish(self, events: Sequence[Event]) -> None:
         async with self.line.broker() as connection:
             for event in events:
-                notify = isinstance(event, Reply)
+                notify = isinstance(event, Reply | Bulletin)
                 subject = self.line.subjects.notify if notify else self.line.subjects.event(event.kind)
                 # Copies are meant to arrive: what swallows them must be the inbox, not the stream's window.
                 headers = {**event_headers(event), "Nats-Msg-Id": f"{event.id}-{random.random()}"}
@@ -487,6 +490,40 @@ async def test_help_unknown_commands_and_replies_are_answered_to_one_person(stag
     assert ("U0BO", "Your vote &lt;!channel&gt;") in told
     assert any(user == "U0ANA" and "Did you mean `/em approve`?" in text for user, text in told)
     assert (await stage.counts())["posts"] == 0
+
+
+async def test_a_list_is_posted_with_its_rest_in_the_thread_and_who_asked_hears_where(stage: Stage) -> None:
+    items = tuple(Item(subject=f"acme/checkout#{number}") for number in range(1, 31))
+    channel = await stage.control("/slack/channels", {"name": "#payments", "members": ["U0ANA"]})
+    told = Bulletin(
+        occurred_at=ago(5),
+        about="triage",
+        title="Triage",
+        sections=(Section(title="Untouched for long", n=30, items=items),),
+        team="books",
+        user="U0ANA",
+        asked_in=channel["id"],
+    )
+    late = msgspec.structs.replace(told, occurred_at=ago(7_200), title="Late", until=ago(-60), user="")
+    too_late = msgspec.structs.replace(told, occurred_at=ago(7_200), title="Too late", until=ago(60), user="")
+    await stage.publish([stamped(each, source="metrics_svc", name=each.title) for each in (told, told, late, too_late)])
+    await stage.all_shown(4)
+
+    async def answered() -> bool:
+        return (await stage.counts())["ephemerals"] == 1
+
+    await until(answered, timeout_s=WAIT_S, what="whoever asked was not told where it is")
+    search = await stage.transcript("#search")
+    assert [m["text"] for m in search if not m["thread_ts"]] == [
+        "Triage: 30 untouched for long",
+        "Late: 30 untouched for long",
+    ]
+    [lead, *_] = search
+    [note] = [m for m in search if m["thread_ts"] == lead["ts"]]
+    assert note["text"].count("• ") == 20 and note["text"].endswith("acme/checkout#30")
+    [answer] = await stage.transcript("#payments")
+    place = f"archives/{lead['channel']}/p{lead['ts'].replace('.', '')}"
+    assert answer["text"].startswith(f"Posted: <https://em-sandbox.slack.com/{place}|the message> in ")
 
 
 async def test_without_a_token_nothing_is_sent_and_the_rows_say_so(

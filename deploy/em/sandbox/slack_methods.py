@@ -92,6 +92,15 @@ def post_ephemeral(workspace: Workspace, arguments: Arguments) -> Answer:
     return {"message_ts": message.ts}
 
 
+def permalink(workspace: Workspace, arguments: Arguments) -> Answer:
+    channel = workspace.channel(required(arguments, "channel"))
+    message_ts = str(required(arguments, "message_ts"))
+    if message_ts not in channel.messages:
+        raise Refusal("message_not_found")
+    place = f"archives/{channel.id}/p{message_ts.replace('.', '')}"
+    return {"channel": channel.id, "permalink": f"https://em-sandbox.slack.com/{place}"}
+
+
 def history(workspace: Workspace, arguments: Arguments) -> Answer:
     channel = _readable(workspace, arguments)
     top = [m for m in channel.messages.values() if m.thread_ts is None or m.broadcast]
@@ -177,6 +186,7 @@ METHODS: dict[str, Callable[[Workspace, Arguments], Answer]] = {
     "chat.update": update,
     "chat.delete": delete,
     "chat.postEphemeral": post_ephemeral,
+    "chat.getPermalink": permalink,
     "conversations.history": history,
     "conversations.replies": replies,
     "conversations.list": list_channels,

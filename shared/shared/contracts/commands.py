@@ -112,6 +112,55 @@ COMMANDS = (
         role="viewer",
         help="The five delivery metrics, for the last 30 days unless said otherwise",
     ),
+    Command(
+        name="standup",
+        arguments="[hours]",
+        owner=METRICS_SVC.name,
+        role="viewer",
+        help="What waits, broke, was deployed and merged in the last 48 hours, of your teams",
+    ),
+    Command(
+        name="standup post",
+        arguments="[#channel] [hours]",
+        owner=METRICS_SVC.name,
+        role="member",
+        help="The same for all, in your team's channel unless said otherwise",
+    ),
+    Command(
+        name="triage",
+        owner=METRICS_SVC.name,
+        role="viewer",
+        help="Changes of your teams that wait too long: for a first review, or for anybody's touch",
+    ),
+    Command(
+        name="triage post",
+        arguments="[#channel]",
+        owner=METRICS_SVC.name,
+        role="member",
+        help="The same for all, in your team's channel unless said otherwise",
+    ),
+    Command(
+        name="signals",
+        arguments="[kind]",
+        owner=METRICS_SVC.name,
+        role="viewer",
+        help="What needs attention now, by kind: stale_change, change_without_review, change_without_ticket, "
+        "wip_limit_exceeded",
+    ),
+    Command(
+        name="sprint",
+        arguments="[days]",
+        owner=METRICS_SVC.name,
+        role="viewer",
+        help="How the last 14 days of your teams went: throughput, lead time, failures, work in progress",
+    ),
+    Command(
+        name="sprint post",
+        arguments="[#channel] [days]",
+        owner=METRICS_SVC.name,
+        role="member",
+        help="The same for all, in your team's channel unless said otherwise",
+    ),
 )
 _BY_NAME = {word: command for command in COMMANDS for word in (command.name, *command.also)}
 _WORDS_MAX = max(len(name.split()) for name in _BY_NAME)

@@ -7,7 +7,7 @@ from functools import cache
 
 import msgspec
 
-from shared.contracts.events import KINDS, Event, Nudge, Reply
+from shared.contracts.events import KINDS, Bulletin, Event, Nudge, Reply
 from shared.contracts.subjects import UNKNOWN, Subjects
 
 MESSAGE_ID = "Nats-Msg-Id"
@@ -152,7 +152,7 @@ def event_headers(event: Event) -> dict[str, str]:
 
 def event_message(event: Event, subjects: Subjects) -> Outgoing:
     """A stamped event as it is published: by its kind, or as an answer on the subject of notifications."""
-    subject = subjects.notify if isinstance(event, Reply | Nudge) else subjects.event(event.kind)
+    subject = subjects.notify if isinstance(event, Reply | Nudge | Bulletin) else subjects.event(event.kind)
     return Outgoing(subject=subject, body=encode_event(event), headers=event_headers(event))
 
 

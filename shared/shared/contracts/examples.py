@@ -18,6 +18,7 @@ from shared.contracts.events import (
     ApprovalVoted,
     BuildFinished,
     BuildStarted,
+    Bulletin,
     ChangeCheckRequested,
     ChangeClosed,
     ChangeCommented,
@@ -44,6 +45,7 @@ from shared.contracts.events import (
     IncidentOpened,
     IncidentReopened,
     IncidentResolved,
+    Item,
     MessageSettled,
     MetricChanged,
     MetricShifted,
@@ -57,6 +59,7 @@ from shared.contracts.events import (
     QualityReported,
     ReleasePublished,
     Reply,
+    Section,
     ServiceApprovals,
     ServiceWeek,
     ShippedChange,
@@ -365,4 +368,28 @@ EXAMPLES: tuple[Event, ...] = (
     ),
     _at(MessageSettled, 96, "notifier", nudge="6f0b6b0e-9d0a-5f43-8f53-1d3a6c5d7e21", state="shown", channel="C0PAY"),
     _at(Reply, 95, "metrics_svc", **_CHAT, text="Change lead time 42.3 h over 80 changes"),
+    _at(
+        Bulletin,
+        95,
+        "metrics_svc",
+        about="standup",
+        title="Standup of payments, last 24 hours",
+        team="payments",
+        sections=(
+            Section(
+                title="Waiting for a review",
+                n=1,
+                items=(
+                    Item(
+                        subject="acme/checkout#128",
+                        detail="Retry the card charge once",
+                        who="ana",
+                        at=START,
+                        url="https://github.com/acme/checkout/pull/128",
+                    ),
+                ),
+            ),
+        ),
+        until=START + timedelta(hours=4),
+    ),
 )

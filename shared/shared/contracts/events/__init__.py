@@ -60,7 +60,7 @@ from shared.contracts.events.metric import (
     ServiceWeek,
     StageChange,
 )
-from shared.contracts.events.notify import MessageSettled, Nudge, Reply
+from shared.contracts.events.notify import Bulletin, Item, MessageSettled, Nudge, Reply, Section
 from shared.contracts.events.quality import Condition, QualityReported
 from shared.contracts.events.work import (
     Incident,
@@ -121,6 +121,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     MetricSummarized,
     Reply,
     Nudge,
+    Bulletin,
     MessageSettled,
 )
 KINDS: dict[str, type[Event]] = {kind_of(event_type): event_type for event_type in EVENT_TYPES}
@@ -145,6 +146,7 @@ __all__ = [
     "Build",
     "BuildFinished",
     "BuildStarted",
+    "Bulletin",
     "Change",
     "ChangeCheckRequested",
     "ChangeClosed",
@@ -177,6 +179,7 @@ __all__ = [
     "IncidentReopened",
     "IncidentResolved",
     "Instant",
+    "Item",
     "MessageSettled",
     "MetricChanged",
     "MetricShifted",
@@ -190,6 +193,7 @@ __all__ = [
     "QualityReported",
     "ReleasePublished",
     "Reply",
+    "Section",
     "ServiceApprovals",
     "ServiceWeek",
     "ShippedChange",
