@@ -24,9 +24,11 @@ from approvals_svc.elsewhere import Elsewhere
 from approvals_svc.gate_rules import GateRules
 from approvals_svc.github import Github
 from approvals_svc.github_app import App, GithubApp
+from approvals_svc.github_teams import GithubTeams
 from approvals_svc.gitlab import Account, Gitlab
 from approvals_svc.gitlab_checks import GitlabChecks
 from approvals_svc.handlers import Handlers
+from approvals_svc.known_teams import KnownTeams
 from approvals_svc.model import Approval
 from approvals_svc.passed import Passing
 from approvals_svc.policies import Policies
@@ -59,7 +61,7 @@ people:
 """
 POLICY = """
 version: 1
-groups: {release: {people: [ana, bo, cy, di]}}
+groups: {release: {people: [ana, bo, cy, di]}, shippers: {github_team: acme/Shippers}}
 rules:
   - {name: merge, if: {action: merge}, outcome: require, requires: {group: release, count: 2}}
   - {name: auto, if: {environment: auto}, outcome: auto}
@@ -71,6 +73,7 @@ rules:
     expires: {after: 100m}
     ladder: {remind: 50%, escalate: {at: 80%, to: release}}
   - {name: three, if: {environment: many}, outcome: require, requires: {group: release, count: 3}}
+  - {name: team, if: {environment: team}, outcome: require, requires: {group: shippers}}
   - {name: two, outcome: require, requires: {group: release, count: 2}}
 """
 NUMBERS = count(1000)
@@ -101,6 +104,8 @@ class Gatehouse:
         counterparts: Sandbox,
         control: httpx.AsyncClient,
         app: GithubApp,
+        catalogs: Catalogs,
+        policies: Policies,
     ) -> None:
         self.pool = pool
         self.desk = desk
@@ -112,6 +117,8 @@ class Gatehouse:
         self.effects = Effects(pool=pool, desk=desk, performers=performers)
         self.reports = Reports(pool=pool, desk=desk, app=app)
         self.app = app
+        self.catalogs = catalogs
+        self.policies = policies
 
     # ---- gates -------------------------------------------------------------------------------------------------
 
@@ -188,6 +195,13 @@ class Gatehouse:
         fields: dict[str, Any] = {"interval_s": 0, "status": "waiting", "installations": ()}
         fields["settled_after"] = timedelta()
         return Sweep(pool=self.pool, desk=self.desk, handlers=self.handlers, app=self.app, **(fields | changed))
+
+    def teams(self, *, stale_after_s: float = 3600.0) -> tuple[GithubTeams, Desk]:
+        """One replica's, which reads all of them whenever it looks, and a desk that goes by it."""
+        known = KnownTeams(stale_after_s)
+        desk = Desk(self.catalogs, self.policies, Subjects("test"), teams=known)
+        reading = GithubTeams(pool=self.pool, policies=self.policies, known=known, app=self.app, interval_s=0)
+        return reading, desk
 
     async def vote(self, number: int, *people: str, verb: Any = "approve", reason: str = "") -> Outcome:
         for person in people:
@@ -302,7 +316,17 @@ async def opened(
         performers["gitlab_gate"] = Gitlab(Account(**account), client)
         performers["gitlab_check"] = GitlabChecks(Account(**account), client)
         house = Gatehouse(
-            pool, desk, handlers, CheckHandlers(desk, rules), elsewhere, performers, counterparts, control, app
+            pool,
+            desk,
+            handlers,
+            CheckHandlers(desk, rules),
+            elsewhere,
+            performers,
+            counterparts,
+            control,
+            app,
+            catalogs,
+            policies,
         )
         stop = asyncio.Event()
         running = asyncio.create_task(house.effects.run(stop))

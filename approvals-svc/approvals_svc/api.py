@@ -236,6 +236,7 @@ def build(
             "catalog": catalogs.status,
             "policy": policies.status,
             "precedents": indexing.state,
+            "github_teams": desk.teams,
         },
     )
     api, seen = Api(pool=pool, desk=desk), seen_by(pool, desk)

@@ -31,6 +31,7 @@ from approvals_svc.decision import (
     Vote,
 )
 from approvals_svc.embedding import Embedder, Lexical
+from approvals_svc.known_teams import KnownTeams
 from approvals_svc.model import Approval, Effect, Proposal
 from approvals_svc.opa import Advice
 from approvals_svc.policies import Policies
@@ -77,21 +78,35 @@ class Desk:
     """Who may decide is asked of the newest catalog at each vote: whoever left it no longer counts, a new one does."""
 
     def __init__(
-        self, catalogs: Catalogs, policies: Policies, subjects: Subjects, embedder: Embedder | None = None
+        self,
+        catalogs: Catalogs,
+        policies: Policies,
+        subjects: Subjects,
+        embedder: Embedder | None = None,
+        teams: KnownTeams | None = None,
     ) -> None:
         """`embedder` None: the local one."""
         self._catalogs = catalogs
         self._policies = policies
         self._subjects = subjects
         self._embedder = embedder or Lexical()
+        self._teams = teams or KnownTeams()
+
+    @property
+    def teams(self) -> dict[str, str]:
+        """What is known of the teams of GitHub, for people."""
+        return self._teams.status
 
     @property
     def catalog(self) -> Catalog:
-        return self._catalogs.catalog
+        """With the teams of GitHub that are known."""
+        return self._teams.within(self._catalogs.catalog)
 
     async def current_catalog(self, tx: Connection) -> Catalog:
         """The newest, which stays so until the transaction ends."""
-        return (await self._catalogs.current(tx)).content
+        catalog = (await self._catalogs.current(tx)).content
+        await self._teams.look(tx)
+        return self._teams.within(catalog)
 
     async def current_policy(self, tx: Connection) -> Version[Policy]:
         """As the catalog, which is asked first wherever both are."""

@@ -111,6 +111,14 @@ class GithubApp:
         self._installations[repository.lower()] = (str(found.id), time.monotonic() + INSTALLATION_KNOWN_S)
         return str(found.id)
 
+    async def installation_of_organization(self, organization: str) -> str:
+        """GivenUp where the App is not installed on it, or on none of GITHUB_INSTALLATIONS."""
+        url = f"{self.api_url.rstrip('/')}/orgs/{organization}/installation"
+        found: _Installation = read(await self.call_as_app("GET", url), _Installation)
+        if self._app.installations and str(found.id) not in self._app.installations:
+            raise CallFailed(GivenUp(f"GITHUB_INSTALLATIONS lists none of {organization}"))
+        return str(found.id)
+
     async def _token(self, key: tuple[str, str], permissions: Permissions) -> str:
         known = self._tokens.get(key)
         if known and known.expires_at.timestamp() - TOKEN_RESERVE_S > time.time():

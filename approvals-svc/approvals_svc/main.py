@@ -19,10 +19,12 @@ from approvals_svc.gate_rules import GateRules
 from approvals_svc.github import Github
 from approvals_svc.github_actions import GITHUB_KINDS, GithubActions
 from approvals_svc.github_app import App, GithubApp
+from approvals_svc.github_teams import GithubTeams
 from approvals_svc.gitlab import Account, Gitlab
 from approvals_svc.gitlab_checks import GitlabChecks
 from approvals_svc.handlers import Handlers
 from approvals_svc.indexing import Indexing, recompute
+from approvals_svc.known_teams import KnownTeams
 from approvals_svc.nudges import Nudges
 from approvals_svc.opa import NoOpa, Opa
 from approvals_svc.policies import Policies
@@ -49,6 +51,8 @@ from shared.telemetry import logs
 
 log = logs.get(__name__)
 
+TEAMS_READ_WITHIN = 12  # tries before members of a team of GitHub count no more
+
 
 async def run(settings: Settings) -> None:
     async with (
@@ -63,7 +67,8 @@ async def run(settings: Settings) -> None:
         embedder = _embedder(settings, client)
         indexing = Indexing(pool=pool, catalogs=catalogs, embedder=embedder)
         searching = Searching(pool=pool, embedder=embedder, searches_max=settings.max_daily_rag_searches)
-        desk = Desk(catalogs, policies, bus.subjects, embedder)
+        teams = KnownTeams(settings.github_teams_stale_s)
+        desk = Desk(catalogs, policies, bus.subjects, embedder, teams)
         github = _github(settings, client)
         relay = Relay(bus=bus, pool=pool, service=APPROVALS_SVC.name)
         nudges = Nudges(pool=pool, subjects=bus.subjects, wake=relay.wake)
@@ -99,6 +104,9 @@ async def run(settings: Settings) -> None:
         tokens = Tokens(settings, pool)
         http.include_router(api_auth.router(settings, tokens))
         beside = _beside(settings, pool=pool, desk=desk, handlers=handlers, github=github)
+        if github:
+            interval_s = settings.github_teams_stale_s / TEAMS_READ_WITHIN
+            beside.append(GithubTeams(pool=pool, policies=policies, known=teams, app=github, interval_s=interval_s).run)
         sla = timedelta(seconds=settings.approvals_sla_s)
         loops = [
             *(bus.watch, catalogs.watch, policies.watch, events.run, relay.run, effects.run, tokens.run, waiters.run),

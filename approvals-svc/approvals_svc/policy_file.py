@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from approvals_svc import github_team
 from approvals_svc.actions import KINDS, InvalidPayload, checked
 from approvals_svc.freeze import Freeze, Listed, Period, Weekly, Window
 from approvals_svc.policy import (
@@ -67,6 +68,7 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class _Group(_Strict, frozen=True, kw_only=True):
     people: tuple[str, ...] = ()
     teams: tuple[str, ...] = ()
+    github_team: str = ""
 
 
 class _Conditions(_Strict, frozen=True, kw_only=True):
@@ -244,10 +246,12 @@ def check(text: str, policy: Policy, catalog: Catalog) -> None:
     for name, group in policy.groups.items():
         if unknown := set(group.people or ()) - people:
             raise _at(text, f"groups.{name}.people", f"no person in the catalog is called {min(unknown)}")
-        if unknown := set(group.teams) - teams:
+        if unknown := {team for team in group.teams if not github_team.is_marked(team)} - teams:
             raise _at(text, f"groups.{name}.teams", f"no team in the catalog is called {min(unknown)}")
     for index, rule in enumerate(policy.rules):
         for seats in listed(rule.terms.requires) if rule.outcome == "require" else ():
+            if github_team.named(seats.teams):
+                continue  # GitHub says who is in it, later
             if seats.count > (size := len(members(seats))):
                 message = f"{seats.count} of {seats.group} can never agree: the catalog has {size} of them"
                 raise _at(text, f"rules[{index}].requires", message)
@@ -294,9 +298,12 @@ class _Reading:
                 raise self._at(f"rules[{index}].name", f"there is another rule called {name}")
 
     def _group(self, name: str, group: _Group) -> Seats:
-        if not group.people and not group.teams:
-            raise self._at(f"groups.{name}", "a group needs people or teams")
-        return Seats(group=name, people=tuple(dict.fromkeys(group.people)), teams=group.teams)
+        if not group.people and not group.teams and not group.github_team:
+            raise self._at(f"groups.{name}", "a group needs people, teams or a github_team")
+        if group.github_team and not github_team.NAME.fullmatch(group.github_team):
+            raise self._at(f"groups.{name}.github_team", "a team of GitHub is written organization/team")
+        marks = (github_team.marked(group.github_team),) if group.github_team else ()
+        return Seats(group=name, people=tuple(dict.fromkeys(group.people)), teams=(*group.teams, *marks))
 
     def _group_named(self, where: str, name: str) -> Seats:
         if name not in self._groups:

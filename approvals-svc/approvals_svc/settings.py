@@ -35,6 +35,12 @@ class Settings(CatalogSettings):
     github_sweep_status: str = Field(
         "waiting", description="The status GitHub is asked for to list them; empty: its newest runs are gone through"
     )
+    github_teams_stale_s: int = Field(
+        3600,
+        ge=60,
+        le=86_400,
+        description="How long members of a GitHub team count, where they can't be read again",
+    )
     gitlab_api_url: str = Field("https://gitlab.com/api/v4", description="GitLab's API; answers go nowhere else")
     gitlab_token: SecretStr = Field(
         SecretStr(""), description="Token (scope api) of the user that votes; without it nobody is asked of its gates"

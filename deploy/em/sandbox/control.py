@@ -68,6 +68,13 @@ class NewGateReview(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     review: Review
 
 
+class NewTeam(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`members` null: it is gone."""
+
+    team: str
+    members: list[str] | None = None
+
+
 class NewThread(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """An issue, or a pull request."""
 
@@ -140,6 +147,7 @@ class Control:
         add("GET", "/github/runs", self._runs)
         add("POST", "/github/ends", self._end_run)
         add("POST", "/github/gate-reviews", self._review_gate)
+        add("POST", "/github/teams", self._add_team)
         add("POST", "/github/threads", self._add_thread)
         add("GET", "/github/threads", self._threads)
         add("POST", "/github/reviews", self._add_review)
@@ -266,6 +274,13 @@ class Control:
         if run is None:
             raise ValueError(f"no run {run_id} of {repository}")
         return run
+
+    async def _add_team(self, request: web.Request) -> web.Response:
+        new, teams = await _body(request, NewTeam), self._github.gates.teams
+        teams.pop(new.team.lower(), None)
+        if new.members is not None:
+            teams[new.team.lower()] = new.members
+        return _json(teams)
 
     async def _add_thread(self, request: web.Request) -> web.Response:
         new = await _body(request, NewThread)

@@ -20,6 +20,7 @@ GRANTED = {
     "actions": "read",
     "deployments": "write",
     "issues": "write",
+    "members": "read",
     "pull_requests": "write",
     "metadata": "read",
 }
@@ -126,6 +127,7 @@ class Gates:
         self.clock = clock
         self.tokens: dict[str, Token] = {}
         self.runs: dict[tuple[str, int], Run] = {}
+        self.teams: dict[str, list[str]] = {}  # organization/slug -> logins
 
     def add_run(self, run: Run) -> Run:
         self.runs[run.repository.lower(), run.run_id] = run

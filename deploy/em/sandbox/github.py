@@ -51,6 +51,8 @@ class Github:
         router.add_get(f"{RUN}/approvals", self._route(self._approvals))
         router.add_get(f"{RUN}/pending_deployments", self._route(self._pending))
         router.add_get(f"{REPOSITORY}/installation", self._route(self._installation))
+        router.add_get("/orgs/{organization}/installation", self._route(self._installation_of_organization))
+        router.add_get("/orgs/{organization}/teams/{slug}/members", self._route(self._members))
         for verb, path, perform in (*GithubThreads(self).routes, *GithubRuns(self).routes):
             router.add_route(verb, path, self._route(perform))
         router.add_route("*", "/{path:.*}", self._route(self._unknown))
@@ -88,6 +90,23 @@ class Github:
         if found is None:
             raise GithubRefusal(404, "Not Found")
         return Reply(body={"id": int(found), "app_slug": self.gates.settings.app_slug})
+
+    def _installation_of_organization(self, call: Call) -> Reply:
+        self.prove_app(call)
+        found = self.gates.installation_of(f"{call.path['organization']}/any")
+        if found is None:
+            raise GithubRefusal(404, "Not Found")
+        return Reply(body={"id": int(found), "app_slug": self.gates.settings.app_slug})
+
+    def _members(self, call: Call) -> Reply:
+        if self.enter(call).permissions.get("members") not in ("read", "write"):
+            raise GithubRefusal(403, FORBIDDEN)
+        logins = self.gates.teams.get(f"{call.path['organization']}/{call.path['slug']}".lower())
+        if logins is None:
+            raise GithubRefusal(404, "Not Found")
+        size, page = int(call.query.get("per_page", "30")), int(call.query.get("page", "1"))
+        listed = logins[(page - 1) * size : page * size]
+        return Reply(body=[{"login": login, "id": number, "type": "User"} for number, login in enumerate(listed, 1)])
 
     def _issue_token(self, call: Call) -> Reply:
         self.prove_app(call)
