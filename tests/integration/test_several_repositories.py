@@ -82,6 +82,12 @@ async def test_a_deployment_lists_what_it_brought_and_counts_for_each_repository
         (SECOND, {REPOSITORY: "m1", WEB: "m2"}, 2),
         ("github:acme/checkout:3", {REPOSITORY: "m1", WEB: "m3"}, 1),
     ]
+    shown = await pool.fetch("SELECT repository, repositories FROM v_deployments ORDER BY finished_at")
+    assert [tuple(row) for row in shown] == [
+        (REPOSITORY, [REPOSITORY]),
+        (REPOSITORY, [REPOSITORY, WEB]),
+        (REPOSITORY, [REPOSITORY, WEB]),
+    ]
     counted = {repo: (await metric(http, "deployment_frequency", repo=repo))[1] for repo in (REPOSITORY, WEB)}
     assert counted == {REPOSITORY: 3, WEB: 2}
 
