@@ -12,7 +12,7 @@ from metrics_svc.handlers import Facts
 from metrics_svc.rederive import parts as parts_of
 from metrics_svc.rederive import rederive
 from metrics_svc.settings import Settings
-from metrics_svc.store import buckets
+from metrics_svc.store import buckets, shipped
 from shared.catalog import Catalog
 from shared.contracts.events import (
     ChangeClosed,
@@ -423,6 +423,26 @@ async def test_a_late_event_costs_the_same_however_long_the_history_is(pool: Poo
     (short_statements, short_rows), (long_statements, long_rows) = costs
     assert short_statements == long_statements <= 33
     assert long_rows <= 1.2 * short_rows
+
+
+async def test_packing_a_day_anew_reads_its_changes_however_long_the_history_is(pool: Pool) -> None:
+    costs = [await cost_of_a_day(pool, days) for days in (30, 300)]
+
+    assert 0 < costs[1] <= 1.2 * costs[0]
+
+
+async def cost_of_a_day(pool: Pool, days: int) -> int:
+    """Rows read, of tables that nobody analyzed."""
+    async with pool.acquire() as tx:
+        undone = tx.transaction()
+        await undone.start()
+        await tx.execute("SET LOCAL enable_seqscan = off")
+        await Facts(Pinned(CATALOG)).on_facts(history(days), tx)
+        before = await rows_read(tx)
+        await shipped.refresh(tx, [("checkout", at(24.0 * (days // 2)).date())])
+        rows = await rows_read(tx) - before
+        await undone.rollback()
+    return rows
 
 
 async def cost_of_late_events(pool: Pool, days: int) -> tuple[int, int]:
