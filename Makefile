@@ -75,8 +75,8 @@ bench-approvals: $(VENV)/.dev ## What approvals-svc promises: build/bench-approv
 	@$(BIN)/python -m tests.bench.approvals $(if $(SEEDS),--seeds $(SEEDS))
 
 .PHONY: bench-metrics
-bench-metrics: $(VENV)/.dev ## What metrics-svc promises of its speed: build/bench-metrics.json (EVENTS=20000 is quick)
-	@$(BIN)/python -m tests.bench.metrics $(if $(EVENTS),--events $(EVENTS))
+bench-metrics: $(VENV)/.dev ## What metrics-svc promises of its speed: build/bench-metrics.json (EVENTS=20000 is quick; ONLY=figure)
+	@$(BIN)/python -m tests.bench.metrics $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: compose-test
 compose-test: $(VENV)/.embedded ## The demo against compose.yaml, where a Docker daemon answers
