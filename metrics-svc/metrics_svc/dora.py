@@ -9,6 +9,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from metrics_svc import intervals
@@ -137,7 +138,7 @@ def duration(ordered: Sequence[float]) -> Metric:
         p75=percentile(ordered, 0.75),
         p90=percentile(ordered, 0.9),
         p95=percentile(ordered, 0.95),
-        mean=math.fsum(ordered) / len(ordered) if ordered else None,
+        mean=float(np.mean(np.asarray(ordered, np.float64))) if ordered else None,
         low=low,
         high=high,
     )

@@ -39,7 +39,7 @@ def success_rate(found: Sequence[Builds], question: Question) -> list[FlowRow]:
 
 def duration(found: Sequence[Builds], question: Question) -> list[FlowRow]:
     return [
-        of_part(duration_row(service, DURATION, window, [s for b in picked for s in b.durations]), part)
+        of_part(duration_row(service, DURATION, window, sorted(s for b in picked for s in b.durations)), part)
         for service, window, builds in grid(found, question)
         for part, picked in _parts(builds)
     ]

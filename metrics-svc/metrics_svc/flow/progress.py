@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
+import numpy as np
 
 from metrics_svc.flow.pieces import of_part
 from metrics_svc.flow.row import FlowRow, count_row
@@ -18,7 +19,6 @@ WIP = "wip"
 AGE = "change_age"
 IDLE_TIME = "change_idle_time"
 MAX = "max"
-STRIDE = 4
 READY, ENDED = "ready", "ended"
 
 Moments: TypeAlias = Mapping[str, Sequence[float]]
@@ -54,23 +54,12 @@ def moments_of(found: Sequence[ChangeSamples]) -> Mapping[str, Moments]:
 
 
 def most_at_once(ready: Sequence[float], ended: Sequence[float], window: Window) -> int:
-    """In the window, of moments that ascend; one that ends when another is ready makes room for it.
-
-    Every fourth is looked at, and what follows it where that could be more: each adds one at most.
-    """
+    """In the window, of moments that ascend; one that ends when another is ready makes room for it."""
     start, end = window.start.timestamp(), window.end.timestamp()
     first, last = bisect_left(ready, start), bisect_left(ready, end)
-
-    def at_once(number: int) -> int:
-        return number + 1 - bisect_right(ended, ready[number])
-
-    some = range(first, last, STRIDE)
-    found = list(map(at_once, some))
-    most = max(first - bisect_right(ended, start), max(found, default=0))
-    for number, there in zip(some, found, strict=True):
-        if there + STRIDE - 1 > most:
-            most = max(most, *map(at_once, range(number, min(number + STRIDE, last))))
-    return most
+    over = np.searchsorted(np.asarray(ended, np.float64), np.asarray(ready[first:last], np.float64), side="right")
+    at_once = np.arange(first + 1, last + 1) - over
+    return int(at_once.max(initial=first - bisect_right(ended, start)))
 
 
 def open_at(ready: Sequence[float], ended: Sequence[float], moment: float) -> int:

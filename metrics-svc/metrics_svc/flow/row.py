@@ -40,11 +40,11 @@ def count_row(service: str, metric: str, window: Window, value: float | None, n:
 
 
 def spread_row(service: str, metric: str, window: Window, samples: Sequence[float], unit: str) -> FlowRow:
-    """Of samples in another unit than seconds; the value is the median."""
+    """Of samples that ascend, in another unit than seconds; the value is the median."""
     return msgspec.structs.replace(duration_row(service, metric, window, samples), unit=unit)
 
 
 def duration_row(service: str, metric: str, window: Window, samples: Sequence[float]) -> FlowRow:
-    """Of durations in seconds; the value is the median."""
-    found = msgspec.to_builtins(duration(sorted(samples)))
+    """Of durations in seconds that ascend; the value is the median."""
+    found = msgspec.to_builtins(duration(samples))
     return FlowRow(service=service, metric=metric, start=window.start, end=window.end, **found)

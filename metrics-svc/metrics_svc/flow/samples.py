@@ -1,9 +1,10 @@
 """What the numbers of changes are computed from, by service and piece; the database sorts it. Pure."""
 
+from array import array
 from collections.abc import Mapping, Sequence
-from itertools import chain
 
 import msgspec
+import numpy as np
 
 
 class ChangeSamples(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,4 +23,7 @@ class ChangeSamples(msgspec.Struct, frozen=True, kw_only=True):
 
 def samples_of(found: Sequence[ChangeSamples], part: str = "") -> Sequence[float]:
     """Of all together, ascending."""
-    return found[0].samples[part] if len(found) == 1 else sorted(chain.from_iterable(e.samples[part] for e in found))
+    parts = [each.samples[part] for each in found]
+    if len(parts) == 1:
+        return parts[0]
+    return array("d", np.sort(np.concatenate([np.asarray(each, np.float64) for each in (*parts, ())])).tobytes())

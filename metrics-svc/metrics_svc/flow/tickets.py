@@ -28,7 +28,7 @@ class Tickets(msgspec.Struct, frozen=True, kw_only=True):
 
 def lead_time(found: Sequence[Tickets], question: Question) -> list[FlowRow]:
     return [
-        duration_row(service, LEAD_TIME, window, [s for t in tickets for s in t.lead_times])
+        duration_row(service, LEAD_TIME, window, sorted(s for t in tickets for s in t.lead_times))
         for service, window, tickets in grid(found, question)
     ]
 
@@ -36,7 +36,7 @@ def lead_time(found: Sequence[Tickets], question: Question) -> list[FlowRow]:
 def cycle_time(found: Sequence[Tickets], question: Question) -> list[FlowRow]:
     """A ticket that went to its end without a start has none: a missing stage is not zero."""
     return [
-        duration_row(service, CYCLE_TIME, window, [s for t in tickets for s in t.cycle_times])
+        duration_row(service, CYCLE_TIME, window, sorted(s for t in tickets for s in t.cycle_times))
         for service, window, tickets in grid(found, question)
     ]
 

@@ -1,7 +1,8 @@
 """Samples as one parcel of bytes, each as the eight of PostgreSQL's `float8send`: an array is read number by number."""
 
-import sys
 from array import array
+
+import numpy as np
 
 
 def packed(sample: str) -> str:
@@ -13,11 +14,8 @@ def packed_in_order(sample: str) -> str:
     return f"coalesce(string_agg(float8send({sample}), '' ORDER BY {sample}) FILTER (WHERE {sample} >= 0), '')"
 
 
-def unpacked(parcel: bytes | None) -> list[float]:
-    """They ascend: sorting merges what does in parts."""
-    samples = array("d", parcel or b"")
-    if sys.byteorder == "little":
-        samples.byteswap()
-    found = samples.tolist()
-    found.sort()
-    return found
+def unpacked(parcel: bytes | None) -> "array[float]":
+    """They ascend."""
+    samples = np.frombuffer(parcel or b"", ">f8").astype(np.float64)
+    samples.sort()
+    return array("d", samples.tobytes())
