@@ -1,6 +1,6 @@
 """All SQL of when the next call may begin: paces, learnt caps and the day's quota."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,13 +29,18 @@ SLOWEST_PER_S = 0.05
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workspace lets begin `now`; `posts` and `updates`: the paces of all of either kind."""
+    """What the workspace lets begin `now`; `posts` and `updates`: the paces of all of either kind. `…_room`: in the
+    quota of the `day`, for a post that has no place there yet.
+    """
 
     now: datetime
+    day: date
     posts: Pace
     updates: Pace
     bulk_posts: bool
     urgent_posts: bool
+    bulk_room: bool
+    urgent_room: bool
     bulk_updates: bool
     urgent_updates: bool
 
@@ -88,10 +93,13 @@ async def gate(tx: Connection, terms: Terms) -> Gate:
     budget = min(terms.updates_per_s, updates.per_s) * 60
     return Gate(
         now=now,
+        day=terms.day(now),
         posts=posts,
         updates=updates,
-        bulk_posts=row["may_post"] and posts.free_at <= now and row["posts_made"] < terms.bulk_posts_a_day,
-        urgent_posts=row["may_post"] and row["posts_made"] < terms.posts_a_day,
+        bulk_posts=row["may_post"] and posts.free_at <= now,
+        urgent_posts=row["may_post"],
+        bulk_room=row["posts_made"] < terms.bulk_posts_a_day,
+        urgent_room=row["posts_made"] < terms.posts_a_day,
         bulk_updates=row["may_update"] and bulk_may_update(row["updates_made"], budget, updates.free_at, now),
         urgent_updates=row["may_update"] and row["updates_made"] + 1 <= budget,
     )

@@ -119,6 +119,8 @@ async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -
             AND CASE
                 WHEN ts IS NOT NULL THEN CASE WHEN urgent THEN $7::boolean ELSE $6::boolean END
                 WHEN pace.free_at > $1 THEN false
+                WHEN quota_day IS DISTINCT FROM $9 AND NOT CASE WHEN urgent THEN $11::boolean ELSE $10::boolean END
+                    THEN false
                 WHEN urgent THEN $5::boolean
                 ELSE $4::boolean AND (first_started_at IS NOT NULL OR NOT head.is_held)
             END AND (root IS NULL OR EXISTS (SELECT 1 FROM message AS card WHERE card.key = message.root AND ts > ''))
@@ -135,6 +137,9 @@ async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -
         gate.bulk_updates,
         gate.urgent_updates,
         BARRED_FOR_S,
+        gate.day,
+        gate.bulk_room,
+        gate.urgent_room,
     )
 
 
@@ -282,6 +287,12 @@ async def redirect(tx: Connection, call: Call, channel: str) -> None:
         SELECT coalesce(thing, key) || '@' || $2, thing, $2, urgent, content FROM message WHERE key = $1
         ON CONFLICT DO NOTHING
         """,
+        call.key,
+        channel,
+    )
+    await tx.execute(
+        "UPDATE message SET digest = moved.key FROM message AS moved"
+        " WHERE message.digest = $1 AND moved.key = $1 || '@' || $2",
         call.key,
         channel,
     )

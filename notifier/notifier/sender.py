@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import msgspec
 
-from notifier import pace_store, send_store, store
+from notifier import overflow_store, pace_store, send_store, store
 from notifier.barring import barred
 from notifier.cards import NothingKnown, card
 from notifier.connection import Way
 from notifier.errors import Failure
 from notifier.limiter import Terms
 from notifier.living import decode
+from notifier.overflow import OVERFLOW, day_of, digest
 from notifier.render import Message, render, without_blocks
 from notifier.settled import ENDS, nudge_of, settled
 from notifier.settlement import (
@@ -178,6 +179,8 @@ class Sender:
                 metrics.slack_queue_oldest.labels(lane=lane).set(oldest_s)
             if await pace_store.warn_once(connection, self.terms):
                 log.warning("slack.quota_nearly_used", posts_max=self.terms.posts_a_day)
+            if collapsed := await overflow_store.collapse(connection, self.terms):
+                log.warning("slack.quota_used", digested=collapsed)
             await send_store.forget(connection, kept=CALLS_KEPT)
 
     async def _claim(self, *, urgent_only: bool) -> send_store.Whisper | send_store.Call | None:
@@ -245,7 +248,7 @@ class Sender:
             return await slack.find(
                 channel_id=channel_id, delivery_id=delivery_id, oldest=oldest, thread_ts=call.thread_ts
             )
-        message = self._render(call)
+        message = await self._render(call)
         if call.barred:
             raise SlackFailed(Failure(kind="destination", code=call.barred.rpartition(" ")[2]))
         if call.ts and call.channel_id:
@@ -266,17 +269,24 @@ class Sender:
             return Posted(channel_id=call.channel_id, ts=call.ts)
         if call.job == "reconcile":
             raise SlackFailed(Failure(kind="ambiguous", code="no result"))
-        return await slack.post(channel=call.channel, message=self._render(call), delivery_id=delivery_id)
+        return await slack.post(channel=call.channel, message=await self._render(call), delivery_id=delivery_id)
 
-    def _render(self, call: send_store.Call) -> Message:
+    async def _render(self, call: send_store.Call) -> Message:
+        if call.key.startswith(OVERFLOW):
+            async with self._pool.acquire() as connection:
+                members = await overflow_store.members(connection, call.key)
+            message = digest([self._shown(content, is_thing).text for is_thing, content in members], day_of(call.key))
+        else:
+            message = self._shown(call.content, call.thing is not None)
+        return without_blocks(message) if call.text_only else message
+
+    def _shown(self, content: str, is_thing: bool) -> Message:
         try:
-            if call.thing is None:
-                message = msgspec.json.decode(call.content, type=Message)
-            else:
-                message = render(card(decode(call.content), self._catalogs.catalog))
+            if not is_thing:
+                return msgspec.json.decode(content, type=Message)
+            return render(card(decode(content), self._catalogs.catalog))
         except (msgspec.DecodeError, NothingKnown) as error:
             raise Unreadable(f"the stored content can't be shown: {error}") from None
-        return without_blocks(message) if call.text_only else message
 
     async def _channel_id(self, slack: Slack, channel: str) -> str:
         async with self._pool.acquire() as connection:

@@ -11,7 +11,7 @@ from notifier.render import Message
 from shared.contracts.events import ChatAction, Event
 from shared.db import Connection
 
-MessageState = Literal["ready", "sending", "unknown", "shown", "dry_run", "dead"]
+MessageState = Literal["ready", "sending", "unknown", "shown", "dry_run", "dead", "digested"]
 CALLS_SHOWN = 20
 
 
@@ -107,14 +107,22 @@ async def note(tx: Connection, notes: Sequence[NewNote]) -> None:
 
 
 async def retell(tx: Connection, things: Sequence[str]) -> None:
-    """There is something new to show of them. A message that was given up gets another chance with it."""
+    """There is something new to show of them. A message that was given up gets another chance with it, and one that a
+    digest told of has to be a message of its own now.
+    """
     await tx.execute(
         """
         UPDATE message SET
             version = version + 1,
             failures = CASE WHEN state = 'dead' THEN 0 ELSE failures END,
             text_only = text_only AND state <> 'dead',
-            state = CASE WHEN state IN ('shown', 'dry_run', 'dead') THEN 'ready' ELSE state END
+            state = CASE
+                WHEN state IN ('shown', 'dry_run', 'dead') THEN 'ready'
+                WHEN state = 'digested' AND EXISTS (
+                    SELECT 1 FROM message AS told WHERE told.key = message.digest AND told.ts > ''
+                ) THEN 'ready'
+                ELSE state
+            END
         WHERE thing = ANY($1::text[])
         """,
         list(things),
