@@ -45,6 +45,12 @@ class Sending:
         for name in names:
             await self.control("/slack/channels", {"name": name})
 
+    async def hooks(self, *names: str) -> str:
+        """The setting that names a webhook for each channel."""
+        origin = self.slack.slack_url.removesuffix("/api/")
+        paths = [(await self.control("/slack/webhooks", {"channel": name}))["path"] for name in names]
+        return ",".join(f"{name}={origin}{path}" for name, path in zip(names, paths, strict=True))
+
     async def posts(self) -> list[dict[str, Any]]:
         """Every post that Slack was asked for, in the order of its arrival."""
         return [entry for entry in await self.control("/slack/ledger") if entry["method"] == "chat.postMessage"]

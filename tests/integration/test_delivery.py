@@ -88,15 +88,8 @@ async def test_dead_message_is_found_by_reason_and_channel_and_tried_again_under
     assert all(call["ended_at"] >= call["started_at"] for call in logged["calls"])
 
 
-async def hooks(sending: Sending, *channels: str) -> str:
-    """The setting that names a webhook for each."""
-    origin = sending.slack.slack_url.removesuffix("/api/")
-    paths = [(await sending.control("/slack/webhooks", {"channel": channel}))["path"] for channel in channels]
-    return ",".join(f"{channel}={origin}{path}" for channel, path in zip(channels, paths, strict=True))
-
-
 async def test_webhook_posts_a_card_once_and_edits_nothing_and_its_url_is_in_no_row(sending: Sending) -> None:
-    urls = await hooks(sending, "#payments")
+    urls = await sending.hooks("#payments")
     await sending.write("#payments", ["one"])
     await sending.write("U0ANA", ["private"])
 
@@ -117,7 +110,7 @@ async def test_webhook_posts_a_card_once_and_edits_nothing_and_its_url_is_in_no_
 async def test_webhook_without_an_answer_is_held_or_sent_again_and_flagged(
     sending: Sending, doubt: str, posted: int
 ) -> None:
-    urls = await hooks(sending, "#payments")
+    urls = await sending.hooks("#payments")
     await sending.control("/faults", [{"service": "slack", "kind": "drop_after", "method": "webhook", "nth": 1}])
     await sending.write("#payments", ["one"])
 
