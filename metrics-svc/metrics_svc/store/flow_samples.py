@@ -18,7 +18,7 @@ from metrics_svc.store import shipped
 from metrics_svc.store.conditions import written_by
 from metrics_svc.store.flow import person_of
 from metrics_svc.store.moving import REVIEWED_FOR, moving
-from metrics_svc.store.packing import packed, unpacked
+from metrics_svc.store.packing import packed, packed_moments, unpacked, unpacked_moments
 from metrics_svc.store.shipped import LEAD_TIMES
 from shared.catalog import Catalog
 from shared.catalog.changes import SIZE_LIMITS, SIZES
@@ -41,17 +41,18 @@ _LAST = "($9::timestamptz[])[cardinality($9::timestamptz[])]"
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """`rows` is a SELECT of `piece` and of what `samples` and `counts`, by the part of the metric, are made from.
 
-    A sample that is null or negative is left out.
+    A sample that is null or negative is left out. With `moments` samples are timestamps.
     """
 
     rows: Callable[[Question], str]
     samples: Mapping[str, str] = {}
     counts: Mapping[str, str] = {}
+    moments: bool = False
 
 
 async def change_samples(tx: Connection, question: Question, metric: str, now: datetime) -> list[ChangeSamples]:
     reading = READINGS[metric]
-    samples = map(packed, reading.samples.values())
+    samples = map(packed_moments if reading.moments else packed, reading.samples.values())
     counts = (f"(count(*) FILTER (WHERE {condition}))::int" for condition in reading.counts.values())
     # Of a whole window nothing is sorted by the piece.
     piece, grouped = ("piece", "GROUP BY piece") if question.grain else ("0 AS piece", "HAVING count(*) > 0")
@@ -117,11 +118,12 @@ async def reviews(tx: Connection, question: Question, catalog: Catalog, now: dat
 
 
 def _found(reading: Reading, service: str, piece: int, n: int, *parts: object) -> ChangeSamples:
+    read = unpacked_moments if reading.moments else unpacked
     return ChangeSamples(
         service=service,
         piece=piece,
         n=n,
-        samples=dict(zip(reading.samples, map(unpacked, parts), strict=False)),  # type: ignore[arg-type]
+        samples=dict(zip(reading.samples, map(read, parts), strict=False)),  # type: ignore[arg-type]
         counts=dict(zip(reading.counts, parts[len(reading.samples) :], strict=True)),  # type: ignore[arg-type]
     )
 
@@ -167,11 +169,11 @@ def _approved(question: Question) -> str:
 
 def _moments(question: Question) -> str:
     """When changes in progress were ready, and ended; all together, since they may be in progress in many pieces."""
-    ended = "CASE WHEN f.ended_at IS NOT NULL THEN date_part('epoch', greatest(f.ended_at, f.ready_at)) END"
+    ended = "CASE WHEN f.ended_at IS NOT NULL THEN greatest(f.ended_at, f.ready_at) END"
     return _moving(
         "$2",
         "$3",
-        f"0 AS piece, date_part('epoch', f.ready_at) AS ready, {ended} AS ended",
+        f"0 AS piece, f.ready_at AS ready, {ended} AS ended",
         f"f.ready_at < $3 AND {_waits(question)}",
     )
 
@@ -261,7 +263,7 @@ def _sizes() -> Iterator[tuple[str, str]]:
 
 
 READINGS: Mapping[str, Reading] = {
-    progress.WIP: Reading(rows=_moments, samples={progress.READY: "ready", progress.ENDED: "ended"}),
+    progress.WIP: Reading(rows=_moments, samples={progress.READY: "ready", progress.ENDED: "ended"}, moments=True),
     progress.AGE: Reading(rows=_open_at_ends, samples={"": "s"}),
     progress.IDLE_TIME: Reading(rows=_left_alone, samples={"": "s"}),
     changes.PICKUP_TIME: Reading(rows=_reviewed, samples={"": "s"}),

@@ -13,7 +13,7 @@ from metrics_svc.flow.stages import STAGES
 from metrics_svc.question import Question
 from metrics_svc.store.conditions import of_change, parameters, piece
 from metrics_svc.store.known import NOW, known
-from metrics_svc.store.packing import packed_in_order, unpacked
+from metrics_svc.store.packing import packed_in_order, unpacked_stored
 from shared.db import Connection
 
 LEAD_TIMES = "lead_times"
@@ -119,7 +119,7 @@ async def _read(
         Shipped(
             service=row["service"],
             piece=row["piece"],
-            samples={column: unpacked(row[column]) for column in columns},
+            samples={column: unpacked_stored(row[column]) for column in columns},
         )
         for row in found
     ]
