@@ -47,8 +47,8 @@ async def storm(sending: Sending, *, messages: int, kills: int, seed: int, too_l
     dice = random.Random(seed)
     method = "webhook" if hooks else "chat.postMessage"
     rules = [
-        {"service": "slack", "kind": kind, "method": method, "probability": share / 1000, "seed": seed + share, **more}
-        for kind, (share, more) in FAULTS.items()
+        {"service": "slack", "kind": kind, "method": method, "probability": share / 1000, "seed": seed + place, **more}
+        for place, (kind, (share, more)) in enumerate(FAULTS.items())
     ]
     late = {"service": "slack", "kind": "late", "method": method, "after_s": TOO_LATE_S}
     await sending.control("/faults", [*({**late, "nth": dice.randrange(5, messages)} for _ in range(too_late)), *rules])

@@ -10,7 +10,7 @@ SLACK = SlackSettings(posts_per_s=1_000, post_burst=1_000)
 async def test_killed_at_any_point_while_slack_fails_in_every_way_nothing_is_lost_doubled_or_out_of_order(
     postgres_url: str, scale: int
 ) -> None:
-    messages, kills, too_late = (5_000, 30, 3) if scale > 1 else (240, 3, 0)
+    messages, kills, too_late = (5_000, 30, 3) if scale > 1 else (160, 2, 0)
     async with open_sending(postgres_url, SLACK) as sending:
         await sending.channels([f"#storm-{number}" for number in range(CHANNELS)])
 
@@ -27,7 +27,7 @@ async def test_by_webhooks_what_is_doubled_was_in_doubt_and_nothing_is_lost(post
         await sending.channels(names)
         hooks = await sending.hooks(*names)
 
-        books = await storm(sending, messages=200, kills=1, seed=6, hooks=hooks)
+        books = await storm(sending, messages=80, kills=1, seed=6, hooks=hooks)
 
     assert books.lost == 0
     assert books.doubled <= books.flagged
