@@ -149,7 +149,7 @@ def _incident(event: Incident) -> Row:
         "caused_by": _text(event.caused_by),
         "url": _text(event.url),
         "opened_at": event.opened_at or event.occurred_at,
-        "version": _version(event, complete=bool(event.service_id or event.service_name)),
+        "version": _version(event, complete=bool(event.title) + bool(event.service_id or event.service_name)),
         "turned": "" if isinstance(event, IncidentNoted) else _version(event),
         "is_open": not isinstance(event, IncidentResolved),
     }
@@ -229,9 +229,9 @@ def _day(event: MetricChanged) -> Row:
     }
 
 
-def _version(event: Event, *, complete: bool = True, rank: int = 0) -> str:
+def _version(event: Event, *, complete: int = 1, rank: int = 0) -> str:
     """Sorts as reports of one thing do: complete ones, then by time, then the further state; the id breaks ties."""
-    return f"{int(complete)} {rfc3339(event.occurred_at)} {rank} {event.id}"
+    return f"{complete:d} {rfc3339(event.occurred_at)} {rank} {event.id}"
 
 
 def _text(text: str) -> str:

@@ -97,7 +97,7 @@ class Commands:
         if invocation.problem:
             return _reply(event, Answer(text=invocation.problem), now)
         name, _, posted = name.partition(" ")
-        if posted and not is_member(event.user, catalog):
+        if posted and not catalog.is_member(event.user):
             return _reply(event, Answer(text="Only who is in the catalog with a Slack account may post for all."), now)
         person = catalog.person("slack", event.user)
         asked = Asked(
@@ -111,11 +111,6 @@ class Commands:
         if not posted:
             return _reply(event, answer, now)
         return _bulletin(event, name, answer, asked)
-
-
-def is_member(user: str, catalog: Catalog) -> bool:
-    """Where the catalog knows nobody's account it can tell nobody from anybody."""
-    return catalog.person("slack", user) is not None or not any(person.slack for person in catalog.people)
 
 
 # ---- each command ----------------------------------------------------------------------------------------------------

@@ -347,7 +347,7 @@ def _incident(event: Incident) -> Row:
         "service_name": event.service_name,
         "url": event.url,
         "opened_at": event.opened_at or opened,
-        "version": _version(event, complete=bool(event.service_id or event.service_name)),
+        "version": _version(event, complete=bool(event.title) + bool(event.service_id or event.service_name)),
         "delivery": event.delivery,
         "rule": None,
     }
@@ -403,9 +403,9 @@ def _incident_id(event: Incident) -> str:
     return f"{event.source}:{event.incident_id}"
 
 
-def _version(event: Event, *, complete: bool = True, rank: int = 0) -> str:
+def _version(event: Event, *, complete: int = 1, rank: int = 0) -> str:
     """Sorts as reports of one thing do: complete ones, then by time, then the further state; the id breaks ties."""
-    return f"{int(complete)} {rfc3339(event.occurred_at)} {rank} {event.id}"
+    return f"{complete:d} {rfc3339(event.occurred_at)} {rank} {event.id}"
 
 
 def _rank(state: str) -> int:

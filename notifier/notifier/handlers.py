@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from notifier import bulletin, forms, posted_store, store, usage
+from notifier import bulletin, forms, posted_store, store, timelines, usage
 from notifier.cards import BulletinCard, NothingKnown, card
 from notifier.living import (
     Absorbed,
@@ -27,7 +27,7 @@ from notifier.routing import channel_of, concerns_people
 from notifier.settled import settled
 from notifier.transitions import row, state
 from shared.catalog import Catalog
-from shared.contracts.commands import owned_by
+from shared.contracts.commands import Invocation, owned_by
 from shared.contracts.envelope import event_message
 from shared.contracts.events import Approval, Bulletin, ChatAction, ChatCommand, Event, Nudge, Reply
 from shared.contracts.services import NOTIFIER
@@ -98,6 +98,7 @@ class Handlers:
         known, now = await store.things(tx, by_key), await store.database_time(tx)
         outcomes = [self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, now) for k in sorted(by_key)]
         await _write(tx, outcomes)
+        await timelines.record(tx, events, catalog)
         await self._refuse(tx, [held for outcome in outcomes for held in outcome.held], now)
 
     async def _refuse(self, tx: Connection, held: Sequence[Held], now: datetime) -> None:
@@ -120,6 +121,7 @@ class Handlers:
             channel=channel,
             notes=(
                 *self._notes(thing, absorbed.content, events, catalog, now),
+                *self._said(thing, absorbed.content, events, catalog, now),
                 *(_below(thing_key, channel, absorbed.content, catalog) if channel else ()),
             ),
         )
@@ -142,12 +144,27 @@ class Handlers:
             for posting in shown
         )
 
+    def _said(
+        self, thing: Thing, after: Content, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
+    ) -> list[store.NewNote]:
+        fresh = [event for event in events if hold(event, after, acting=self._rules.acting, now=now) is None]
+        return timelines.notes(thing, fresh, catalog)
+
     async def on_command(self, commands: Sequence[ChatCommand], tx: Connection) -> None:
         """`help`, and what is no command; the others are answered by their owners."""
         ours = [(c, invocation) for c in commands if (invocation := owned_by(NOTIFIER.name, c.text))]
         fresh = await self._fresh(tx, [command for command, _ in ours], COMMAND_FRESH_FOR)
-        answers = [(c, usage.answer(invocation, typed=c.text)) for c, invocation in ours if c in fresh]
-        await store.whisper(tx, [(c.id, c.channel, c.user, text) for c, text in answers])
+        for command, invocation in ours:
+            if command in fresh and (text := await self._answered(tx, command, invocation)):
+                await store.whisper(tx, [(command.id, command.channel, command.user, text)])
+
+    async def _answered(self, tx: Connection, command: ChatCommand, invocation: Invocation) -> str:
+        """What is said at once; empty where it is said later."""
+        if invocation.problem:
+            return invocation.problem
+        if invocation.command is not None and invocation.command.name == "incident post":
+            return await timelines.post(tx, command, invocation, (await self._rules.catalogs.current(tx)).content)
+        return usage.answer(invocation, typed=command.text)
 
     async def on_action(self, actions: Sequence[ChatAction], tx: Connection) -> None:
         """The button that asks for a reason opens a form; every other click is its owner's."""

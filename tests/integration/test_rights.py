@@ -36,7 +36,7 @@ SAID: dict[str, set[str]] = {
     SUBJECTS.event("chat.action"): {NORMALIZER.name},
     SUBJECTS.event("approval.decided"): {APPROVALS_SVC.name},
     SUBJECTS.event("metric.changed"): {METRICS_SVC.name},
-    SUBJECTS.notify: {METRICS_SVC.name, APPROVALS_SVC.name},
+    SUBJECTS.notify: {NORMALIZER.name, METRICS_SVC.name, APPROVALS_SVC.name},
     SUBJECTS.replay(job="j1", kind="change.merged"): {NORMALIZER.name},
     **{SUBJECTS.dead(service.name): {service.name} for service in SERVICES if service is not INGEST},
 }

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 import msgspec
 
+from normalizer import incidents
 from normalizer.bodies import form, is_json, moment, needed_moment, read
 from normalizer.disposition import Disposition, Events, Ignored, Untranslatable
 from normalizer.times import InvalidTime, Spelling, instant
@@ -112,7 +113,8 @@ def translate(delivery: RawDelivery) -> Disposition:
     if "payload" in fields:
         return _interaction(delivery, fields["payload"].encode())
     if "command" in fields:
-        return Events((_command(delivery, fields),))
+        command = _command(delivery, fields)
+        return Events((command, *incidents.told(command, delivery)))
     if fields.get("ssl_check") == "1":
         return _unkept("handshake")
     raise Untranslatable("body is neither an event, a command nor an interaction")

@@ -248,6 +248,10 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def person(self, platform: str, identity: str) -> Person | None:
         return self._by_identity.get((platform, identity.lower()))
 
+    def is_member(self, slack_user: str) -> bool:
+        """Whether it is somebody's Slack account; where the catalog knows none it can tell nobody from anybody."""
+        return self.person("slack", slack_user) is not None or not any(person.slack for person in self.people)
+
     def members_of(self, team: str) -> list[Person]:
         """Those that the file says more of than a name."""
         names = {name for each in self.teams if each.name == team for name in each.members}

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.contracts import arguments
 from shared.contracts.arguments import Unfit
-from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NOTIFIER
+from shared.contracts.services import APPROVALS_SVC, METRICS_SVC, NORMALIZER, NOTIFIER
 
 # What a person needs to be, which the owner of a command checks.
 ROLES: Mapping[str, str] = {
@@ -104,6 +104,35 @@ COMMANDS = (
         owner=APPROVALS_SVC.name,
         role="member",
         help="Let somebody vote for you: for hours, days or weeks, 30 days at most",
+    ),
+    Command(
+        name="incident start",
+        arguments="<title>",
+        owner=NORMALIZER.name,
+        role="viewer",
+        help="Open an incident; the answer tells its id",
+    ),
+    Command(
+        name="incident note",
+        arguments="<id> <text>",
+        owner=NORMALIZER.name,
+        role="viewer",
+        help="Say what happens, in the incident's thread",
+    ),
+    Command(
+        name="incident sev",
+        arguments="<id> <severity>",
+        owner=NORMALIZER.name,
+        role="viewer",
+        help="How bad it is: S0 critical, S1 high, S2 medium, S3 low",
+    ),
+    Command(name="incident close", arguments="<id>", owner=NORMALIZER.name, role="viewer", help="It is over"),
+    Command(
+        name="incident post",
+        arguments="<id> [#channel]",
+        owner=NOTIFIER.name,
+        role="member",
+        help="Show an incident and its last ten rows here, or in another channel",
     ),
     Command(
         name="dora",

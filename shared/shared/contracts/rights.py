@@ -16,7 +16,7 @@ USERS = (*(service.name for service in SERVICES), OPERATOR)
 # First words of the kinds that a service owns; all others are what platforms report, and normalizer's.
 OWNED = {METRICS_SVC.name: ("metric",), APPROVALS_SVC.name: ("approval",), NOTIFIER.name: ("message",)}
 REPLIES = "notify"
-ASKS_FOR_MESSAGES = (METRICS_SVC, APPROVALS_SVC)
+ASKS_FOR_MESSAGES = (NORMALIZER, METRICS_SVC, APPROVALS_SVC)
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
