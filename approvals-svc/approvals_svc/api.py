@@ -286,6 +286,7 @@ def build(
         github=github,
         nudges=nudges,
         advising=advising,
+        embedder=embedder,
     )
     api_actions.add_routes(app, settings, proposing)
     api_workflows.add_routes(app, settings, proposing, pool=pool, policies=policies, advising=advising)

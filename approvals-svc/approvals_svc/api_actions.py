@@ -1,23 +1,28 @@
 """Proposals over HTTP, and messages about what waits."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import FastAPI, Header, Path
+import msgspec
+from fastapi import FastAPI, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from approvals_svc import actions, job_store, store, wording
+from approvals_svc import actions, job_store, library, store, wording
 from approvals_svc.actions import KINDS, InvalidPayload
 from approvals_svc.advising import Advising
 from approvals_svc.audit import Actor
 from approvals_svc.calls import CallFailed
+from approvals_svc.decision import OPENED
 from approvals_svc.desk import Desk
 from approvals_svc.effects import Effects
+from approvals_svc.embedding import Embedder
 from approvals_svc.github_app import GithubApp
-from approvals_svc.model import Approval
+from approvals_svc.model import Approval, Proposal
 from approvals_svc.nudges import Message, Nudges, Settled
 from approvals_svc.plain import REASON_MAX_CHARACTERS, Unstorable, plain
 from approvals_svc.proposing import ACTION_MAX_CHARACTERS, SUBJECT_MAX_CHARACTERS, Asked, propose
+from approvals_svc.quorum import in_words
 from approvals_svc.seeing import not_found
 from approvals_svc.settings import Settings
 from approvals_svc.store import ID_MAX
@@ -25,6 +30,7 @@ from approvals_svc.tasks import GivenUp
 from approvals_svc.visibility import hidden_from, is_hidden
 from shared.bus import Relay
 from shared.catalog import Catalog
+from shared.contracts.events import Evidence
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import APPROVALS_SVC
 from shared.db import Connection, Pool
@@ -69,6 +75,7 @@ class ActionsApi:
         github: GithubApp | None,
         nudges: Nudges,
         advising: Advising,
+        embedder: Embedder,
     ) -> None:
         self._advising = advising
         self._effects = effects
@@ -78,6 +85,7 @@ class ActionsApi:
         self._pool = pool
         self._desk = desk
         self._github = github
+        self._embedder = embedder
 
     async def propose(
         self, asked: ProposeRequest, identity: Identity, *, key: str, signal: str = "", written: BaseModel | None = None
@@ -88,17 +96,7 @@ class ActionsApi:
         await self._check(asked)
         request = f"{signal}{(written or asked).model_dump_json()}"
         external_key = f"propose:{identity.issuer}:{identity.subject}:{key or uuid4()}"
-        meant = Asked(
-            source=actions.API,
-            key=external_key,
-            action=asked.action,
-            subject=asked.subject,
-            payload=asked.payload,
-            reason=asked.reason,
-            signal=signal,
-            requested_by=identity.subject,
-            requester=who,
-        )
+        meant = _meant(asked, identity, requester=who, key=external_key, signal=signal)
         actor = Actor(person=who, identity=identity.subject, surface=actions.API)
         async with self._pool.acquire() as tx, tx.transaction():
             if known := await self._asked_before(tx, external_key, request):
@@ -114,6 +112,36 @@ class ActionsApi:
         settled = await self._advising.settled(opened)
         self._effects.wake()
         return settled, False
+
+    async def check(self, asked: ProposeRequest, identity: Identity) -> Json:
+        """What would become of it, and what became of others like it, the rejected ones first. Nothing is stored."""
+        meant = _meant(asked, identity, requester=self._requester(identity), key="", signal="")
+        await self._check(asked)
+        hidden = self.hidden_from(identity)
+        async with self._pool.acquire() as tx, tx.transaction():
+            catalog = await self._desk.current_catalog(tx)
+            now = await store.clock(tx)
+            proposal = await self._proposal(tx, meant, now)
+            question = library.question(
+                proposal.subject,
+                Evidence(),
+                catalog,
+                reason=proposal.reason,
+                content_hash="",  # the very same, proposed before, is what there is most to learn from
+                at=now,
+            )
+            seen = catalog.hidden_from("") - hidden
+            past = await library.for_card(tx, self._embedder, question, catalog, services=sorted(seen), now=now)
+        requirement = proposal.requirement
+        return {
+            "proposed": asked.action,
+            "status": OPENED[requirement.outcome],
+            "rule": requirement.rule,
+            "requires": in_words(requirement.terms.requires) if requirement.outcome == "require" else "",
+            "trace": requirement.trace,
+            "precedents": msgspec.to_builtins(sorted(past.shown, key=lambda each: each.decision != "rejected")),
+            "precedents_note": past.note,
+        }
 
     async def notify(self, number: int, channel: str, identity: Identity, *, key: str) -> Settled:
         async with self._pool.acquire() as connection:
@@ -166,14 +194,17 @@ class ActionsApi:
                 raise _invalid([{"field": "payload.repository", "problem": problem.outcome.reason}]) from None
 
     async def _open(self, tx: Connection, asked: Asked, actor: Actor) -> Approval | None:
-        catalog = await self._desk.current_catalog(tx)
-        policy = await self._desk.current_policy(tx)
+        await self._desk.current_catalog(tx)
         now = await store.clock(tx)
+        return await self._desk.open(tx, await self._proposal(tx, asked, now), now=now, actor=actor)
+
+    async def _proposal(self, tx: Connection, asked: Asked, now: datetime) -> Proposal:
+        """Once the catalog is current."""
+        policy = await self._desk.current_policy(tx)
         try:
-            proposal = propose(asked, policy.content, catalog, version=policy.number, now=now)
+            return propose(asked, policy.content, self._desk.catalog, version=policy.number, now=now)
         except Unstorable as error:
             raise _invalid([{"field": "payload", "problem": str(error)}]) from None
-        return await self._desk.open(tx, proposal, now=now, actor=actor)
 
     async def _asked_before(self, tx: Connection, external_key: str, request: str) -> Approval | None:
         approval = await store.lock_approval_by_key(tx, external_key)
@@ -195,13 +226,21 @@ class ActionsApi:
 def add_routes(app: FastAPI, settings: Settings, api: ActionsApi) -> None:
     @app.post("/v1/approvals/propose", status_code=201)
     async def approval_propose(
-        asked: ProposeRequest, idempotency_key: Key = "", identity: Identity = require(settings, "approver")
+        asked: ProposeRequest,
+        response: Response,
+        check: bool = False,
+        idempotency_key: Key = "",
+        identity: Identity = require(settings, "approver"),
     ) -> Json:
         """Asks for an action, which the policy lets through, puts to people, or denies.
 
         Who proposes doesn't decide. The same Idempotency-Key is the same proposal. 422 lists the fields of the payload
-        that don't fit, where the action is one that we carry out.
+        that don't fit, where the action is one that we carry out. With `check=true` nothing is asked: 200 says what
+        would become of it, and for which reasons others like it were rejected.
         """
+        if check:
+            response.status_code = 200
+            return await api.check(asked, identity)
         key = plain(idempotency_key, characters_max=KEY_MAX_CHARACTERS)
         approval, replayed = await api.propose(asked, identity, key=key)
         return {
@@ -225,6 +264,20 @@ def add_routes(app: FastAPI, settings: Settings, api: ActionsApi) -> None:
         settled = await api.notify(number, asked.channel, identity, key=key)
         is_posted = settled.state == "shown"
         return {"ok": is_posted, "posted": is_posted, "channel": settled.channel, "reason": settled.reason}
+
+
+def _meant(asked: ProposeRequest, identity: Identity, *, requester: str, key: str, signal: str) -> Asked:
+    return Asked(
+        source=actions.API,
+        key=key,
+        action=asked.action,
+        subject=asked.subject,
+        payload=asked.payload,
+        reason=asked.reason,
+        signal=signal,
+        requested_by=identity.subject,
+        requester=requester,
+    )
 
 
 def _is_machine(name: str, catalog: Catalog) -> bool:

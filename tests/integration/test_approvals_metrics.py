@@ -119,6 +119,22 @@ async def _effects_end(counter: Counter, chance: random.Random) -> None:
             return
 
 
+async def test_latency_is_told_apart_up_to_seven_days(counter: Counter, replicas: list[Tallies]) -> None:
+    readings = Readings()
+    for age in ("20 hours", "6 days", "8 days"):
+        approval = await counter.ask()
+        await counter.pool.execute(
+            "UPDATE approval SET created_at = created_at - $2::text::interval WHERE id = $1", approval.id, age
+        )
+        await counter.vote(approval.id, "bo")
+
+    await _counted(replicas)
+
+    buckets = readings.of("approvals_latency_seconds_bucket")
+    assert [buckets.get((f"{hours * 3600:.1f}",), 0) for hours in (8, 24, 72, 168)] == [0, 1, 1, 2]
+    assert buckets["+Inf",] == 3
+
+
 async def test_decision_that_rolled_back_is_not_counted(counter: Counter, replicas: list[Tallies]) -> None:
     approval = await counter.ask()
     await _counted(replicas)

@@ -169,3 +169,32 @@ async def test_searches_find_are_bounded_and_end_for_the_day(desk: Desk) -> None
     assert rest[-1].json()["type"] == "/problems/searches-used-up"
     assert 0 < int(rest[-1].headers["Retry-After"]) <= 86_401
     assert refused == [422] * 3
+
+
+async def test_proposal_is_checked_with_the_reasons_for_which_others_like_it_were_rejected(desk: Desk) -> None:
+    body = {"subject": "Clean the cache of the shop", "action": "clean", "reason": "it is full"}
+    numbers = []
+    for n in range(5):
+        asked = await desk.post("/v1/approvals/propose", {**body, "reason": f"it is full again, {n}"}, "di")
+        numbers.append(asked.json()["action_id"])
+        verb, reason = ("decline", "the night job does that") if n == 2 else ("approve", "")
+        decided = await desk.post(f"/v1/approvals/{numbers[-1]}/decision", {"decision": verb, "reason": reason}, "bo")
+        assert decided.is_success, decided.text
+
+    async def are_known() -> bool:
+        known = "SELECT 1 FROM document WHERE kind = 'decision' AND key = ANY($1::text[]) AND embedder <> ''"
+        return len(await desk.counter.fetch(known, list(map(str, numbers)))) == len(numbers)
+
+    await until(are_known, timeout_s=30, what="decisions have no vectors")
+    before = await desk.counter.fetch("SELECT count(*) AS n FROM approval")
+
+    checked = await desk.post("/v1/approvals/propose?check=true", body, "di")
+
+    assert (checked.status_code, checked.json()["status"], checked.json()["rule"]) == (200, "pending", "rest")
+    past = checked.json()["precedents"]
+    assert [each["decision"] for each in past] == ["rejected", *["approved"] * 4]
+    assert "the night job does that" in str(past[0]["reasons"])
+    assert await desk.counter.fetch("SELECT count(*) AS n FROM approval") == before
+    unfit = await desk.post("/v1/approvals/propose?check=true", {**body, "action": "label"}, "di")
+    viewer = await desk.post("/v1/approvals/propose?check=true", body, role="viewer")
+    assert (unfit.status_code, viewer.status_code) == (422, 403)
