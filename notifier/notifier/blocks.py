@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from notifier.mrkdwn import text
+from notifier.mrkdwn import Mrkdwn, text
 
 NAME_MAX_CHARACTERS = 80
 REASON_MAX_CHARACTERS = 200
@@ -40,11 +40,11 @@ def listed(between: str, parts: Sequence[str], *, first: str = "") -> str:
     return f"{first}{joined}" if joined else ""
 
 
-def name(value: str) -> str:
+def name(value: str) -> Mrkdwn:
     return text(value, characters_max=NAME_MAX_CHARACTERS)
 
 
-def reason(value: str) -> str:
+def reason(value: str) -> Mrkdwn:
     return text(value, characters_max=REASON_MAX_CHARACTERS)
 
 
@@ -65,7 +65,7 @@ def by(who: str) -> str:
     return f"by {name(who)}" if who else ""
 
 
-def short_sha(sha: str) -> str:
+def short_sha(sha: str) -> Mrkdwn:
     return text(sha[:7].replace("`", ""), characters_max=7 * len("&amp;"))
 
 

@@ -138,7 +138,7 @@ class Handlers:
         found = row(kind, _state(thing.content, catalog), state(new))
         if found is None or "note" not in found.does:
             return ()
-        message = note(new, mention="mention" in found.does)
+        message = note(new, mentioned="mention" in found.does)
         return tuple(
             store.NewNote(key=f"{posting.key}#{fresh[-1].id}", root=posting, urgent=kind in URGENT, message=message)
             for posting in shown

@@ -1,9 +1,12 @@
 """Text of others in Slack's mrkdwn: cut, cleaned and escaped before it meets a template (slack.md, section 6). Pure."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
+
+from markupsafe import Markup
 
 URL_MAX_CHARACTERS = 3000
 ELLIPSIS = "…"
@@ -12,22 +15,27 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Co"})
 BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 JOINER = "\u200d"
+PERSON = re.compile(r"[UW][A-Z0-9]{1,30}", re.ASCII)
 
 
-def text(value: str, *, characters_max: int) -> str:
+class Mrkdwn(Markup):
+    """What may stand in a message as it is: escaped text of others, or markup of ours. Templates escape all else."""
+
+
+def text(value: str, *, characters_max: int) -> Mrkdwn:
     """One line, escaped, at most so long after escaping; cut between graphemes and never inside an entity."""
     line = " ".join(_cleaned(value).split())
     kept, length = [], 0
-    for grapheme in _graphemes(line):
+    for grapheme in graphemes(line):
         escaped = "".join(ENTITIES.get(character, character) for character in grapheme)
         length += len(escaped)
         kept.append(escaped)
         if length > characters_max:
-            return _shortened(kept, characters_max)
-    return "".join(kept)
+            return Mrkdwn(_shortened(kept, characters_max))
+    return Mrkdwn("".join(kept))
 
 
-def lines(value: str, *, characters_max: int) -> str:
+def lines(value: str, *, characters_max: int) -> Mrkdwn:
     """As `text`, but lines stay lines; those that don't fit as a whole are left out."""
     kept, left = [], characters_max - len(ELLIPSIS)
     for line in (text(line, characters_max=characters_max) for line in value.splitlines()):
@@ -36,15 +44,20 @@ def lines(value: str, *, characters_max: int) -> str:
             kept.append(ELLIPSIS)
             break
         kept.append(line)
-    return "\n".join(kept)
+    return Mrkdwn("\n".join(kept))
 
 
-def link(url: str, label: str, *, characters_max: int = 200) -> str:
+def link(url: str, label: str, *, characters_max: int = 200) -> Mrkdwn:
     """A link where the address is one of the web, else the label alone."""
     shown = text(label.replace("|", " "), characters_max=characters_max)
     if not shown or not is_web_address(url):
         return shown
-    return f"<{_encoded(url)}|{shown}>"
+    return Mrkdwn(f"<{_encoded(url)}|{shown}>")
+
+
+def mention(user: str) -> Mrkdwn:
+    """Of the person with that Slack id; nothing for what is none."""
+    return Mrkdwn(f"<@{user}>" if PERSON.fullmatch(user) else "")
 
 
 def is_web_address(url: str) -> bool:
@@ -57,10 +70,10 @@ def is_web_address(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def moment(at: datetime) -> str:
+def moment(at: datetime) -> Mrkdwn:
     """A time that Slack shows in the reader's own zone."""
     fallback = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>"
+    return Mrkdwn(f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>")
 
 
 def _cleaned(value: str) -> str:
@@ -68,7 +81,7 @@ def _cleaned(value: str) -> str:
     return "".join(c for c in spaced if unicodedata.category(c) not in DROPPED_CATEGORIES and c not in BIDI)
 
 
-def _graphemes(line: str) -> Iterator[str]:
+def graphemes(line: str) -> Iterator[str]:
     """What is seen as one character: a base with its marks, joined emoji, a flag's two letters. Near enough to cut."""
     cluster = ""
     for character in line:

@@ -1,34 +1,21 @@
 """Cards as Slack messages: `text` decides alone (previews, watches, screen readers), the blocks say the rest. Pure."""
 
-from typing import assert_never
+import re
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 import msgspec
 
-from notifier import bulletin, evidence, forms, summary
-from notifier.blocks import (
-    Block,
-    button,
-    by,
-    code,
-    context,
-    duration,
-    listed,
-    mrkdwn,
-    name,
-    names,
-    plain,
-    reason,
-    section,
-    short_sha,
-)
+from notifier import bulletin, evidence, fit, forms, summary
+from notifier.blocks import Block, button, context, duration, listed, mrkdwn, name, names, plain, reason, section, short_sha
 from notifier.cards import ApprovalCard, BulletinCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
-from notifier.mrkdwn import lines, link, moment, text
+from notifier.mrkdwn import Mrkdwn, lines, link, mention, moment, text
+from notifier.templates import Pieces, Templates
 from shared.contracts.events import Approval, ApprovalDecided, ApprovalExecuted
 
 TITLE_MAX_CHARACTERS = 300
-CONFIRM_MAX_CHARACTERS = 300
 DOES_MAX_CHARACTERS = 700
-NUDGE_MAX_CHARACTERS = 2_500  # a section takes 3,000
+NUDGE_MAX_CHARACTERS = 2_500
 
 DEPLOYMENT_STATES = {
     "requested": (":hourglass_flowing_sand:", "requested"),
@@ -53,128 +40,39 @@ APPROVAL_STATES = {
 }
 
 
-# By the bounds of its pieces `text` stays below 3,900 characters: Slack splits one above 4,000 into several messages.
+OURS = Templates()
+PARAGRAPHS = re.compile(r"\n\s*\n")
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     blocks: tuple[Block, ...] = ()
 
 
-def render(card: Card) -> Message:
+def render(card: Card, templates: Templates = OURS) -> Message:
     match card:
         case DeploymentCard():
-            return _deployment(card)
+            return _message(templates.pieces("deployment", _deployment(card)))
         case IncidentCard():
-            return _incident(card)
+            return _message(templates.pieces("incident", _incident(card)))
         case ApprovalCard():
-            return _approval(card)
+            buttons = [_buttons(card)] if card.approval.status == "pending" else []
+            return _message(templates.pieces("approval", _approval(card)), *buttons)
         case NudgeCard():
-            return _nudge(card)
+            return _message(templates.pieces("nudge", _nudge(card)))
         case SummaryCard():
-            return _summary(card)
+            return _message(templates.pieces("summary", _summary(card)))
         case BulletinCard():
-            return _bulletin(card)
+            return _message(templates.pieces("bulletin", _bulletin(card)))
         case _:
             assert_never(card)
 
 
-def note(card: Card, *, mention: bool) -> Message:
+def note(card: Card, *, mentioned: bool, templates: Templates = OURS) -> Message:
     """A word in the thread of a card that was edited: the same line, and who has to look."""
-    whom = f"<@{card.mentioned}> " if mention and card.mentioned else ""
-    return Message(text=f"{whom}{render(card).text}")
-
-
-def without_blocks(message: Message) -> Message:
-    """What is left where Slack refuses the blocks."""
-    return Message(text=message.text)
-
-
-# ---- deployments ---------------------------------------------------------------------------------------------------
-
-
-def _deployment(card: DeploymentCard) -> Message:
-    emoji, state = DEPLOYMENT_STATES.get(card.state, (":grey_question:", "ended, outcome unknown"))
-    what = f"{name(card.service)} to {name(card.environment)}"
-    took = f" after {duration(card.took)}" if card.took is not None else ""
-    return Message(
-        text=listed(" · ", [f"Deploy {what} {state}{took}", short_sha(card.sha), by(card.who)]),
-        blocks=(
-            section(f"{emoji} *Deploy {what}* {state}{took}"),
-            context([code(card.sha), name(card.repository), by(card.who), _times(card), link(card.url, "details")]),
-        ),
-    )
-
-
-def _times(card: DeploymentCard) -> str:
-    at = card.finished_at or card.started_at or card.requested_at
-    return moment(at) if at else ""
-
-
-# ---- incidents -----------------------------------------------------------------------------------------------------
-
-
-def _incident(card: IncidentCard) -> Message:
-    number = f" #{card.number}" if card.number is not None else ""
-    title = text(card.title, characters_max=TITLE_MAX_CHARACTERS) or "no title"
-    about = f" ({name(card.service)})" if card.service else ""
-    return Message(
-        text=f"Incident{number} {card.state}: {title}{about}",
-        blocks=(
-            section(f"{INCIDENT_STATES[card.state]} *Incident{number} {card.state}*: {title}"),
-            context(
-                [
-                    name(card.service),
-                    f"{name(card.urgency)} urgency" if card.urgency else "",
-                    f"opened {moment(card.opened_at)}" if card.opened_at else "",
-                    f"acknowledged {moment(card.acknowledged_at)}" if card.acknowledged_at else "",
-                    f"resolved {moment(card.resolved_at)}" if card.resolved_at else "",
-                    by(card.who),
-                    link(card.url, "details"),
-                ]
-            ),
-        ),
-    )
-
-
-# ---- nudges --------------------------------------------------------------------------------------------------------
-
-
-def _nudge(card: NudgeCard) -> Message:
-    nudge = card.nudge
-    whom = f"<@{card.mentioned}>" if card.mentioned else name(nudge.person)
-    said = listed(" ", [f"{whom}:" if whom else "", lines(nudge.text, characters_max=NUDGE_MAX_CHARACTERS) or "…"])
-    who = [f"Asked by {name(nudge.asked_by)}" if nudge.asked_by else "", name(nudge.service)]
-    return Message(text=said, blocks=(section(f":wave: {said}"), context(who)))
-
-
-# ---- weeks ---------------------------------------------------------------------------------------------------------
-
-
-def _summary(card: SummaryCard) -> Message:
-    told, title = card.summary, summary.title(card.summary)
-    return Message(
-        text=f"{title}: {summary.in_short(told)}",
-        blocks=(
-            section(f":bar_chart: *{title}*"),
-            section(listed("\n", summary.lines(told))),
-            context(summary.services(told)),
-        ),
-    )
-
-
-# ---- lists ---------------------------------------------------------------------------------------------------------
-
-
-def _bulletin(card: BulletinCard) -> Message:
-    told, title = card.bulletin, bulletin.title(card.bulletin)
-    short = bulletin.in_short(told.sections)
-    return Message(
-        text=listed(": ", [title, short]),
-        blocks=(
-            section(f":newspaper: *{title}*"),
-            *([section(short)] if short else []),
-            *map(section, bulletin.lead(told.sections)),
-        ),
-    )
+    whom = mention(card.mentioned) if mentioned else ""
+    said = render(card, templates).text
+    return Message(text=fit.cut(listed(" ", [whom, said]), fit.TEXT_MAX))
 
 
 def below(card: BulletinCard) -> list[Message]:
@@ -182,49 +80,122 @@ def below(card: BulletinCard) -> list[Message]:
     return [Message(text=note) for note in bulletin.thread(card.bulletin.sections)]
 
 
-# ---- approvals -----------------------------------------------------------------------------------------------------
+def without_blocks(message: Message) -> Message:
+    """What is left where Slack refuses the blocks."""
+    return Message(text=message.text)
 
 
-def _approval(card: ApprovalCard) -> Message:
-    """At most five lines above the buttons; what is asked comes first in every state."""
-    approval = card.approval
-    emoji = APPROVAL_STATES.get(approval.status, ":grey_question:")
-    what = f"{_action(approval)} {_object(approval)}"
-    if approval.status == "pending":
-        short = f"{what}? {name(approval.requested_by) or 'Somebody'} asks {_quorum(approval)}, {_tally(card)}"
-        title, last, rest = f"{emoji} *{what}?* #{approval.approval_id}", _deadline(approval), [_buttons(card, what)]
-    else:
-        short = f"{what}: {_ending(card)}"
-        title, last, rest = f"{emoji} *{what}* #{approval.approval_id}", f"*{_ending(card)}*", []
-    known = evidence.in_words(approval.evidence)
-    lines = [_asked(approval), _does(approval), known, f"Votes: {_tally(card)}", last]
+def _message(pieces: Pieces, *more: Block) -> Message:
+    words = [pieces.title or "", *PARAGRAPHS.split(pieces.body or "")]
+    sections = [section(each.strip()) for each in words if each.strip()]
+    small = [context([pieces.context])] if pieces.context is not None else []
     return Message(
-        text=listed(" · ", [short, short_sha(approval.sha)]),
-        blocks=(section(title), section(listed("\n", lines)), *rest),
+        text=str(fit.cut(pieces.text, fit.TEXT_MAX)),
+        blocks=fit.fitted([*sections, *small, *more]),
     )
 
 
-def _action(approval: Approval) -> str:
+# ---- values of templates ---------------------------------------------------------------------------------------------
+
+
+def _deployment(card: DeploymentCard) -> Mapping[str, Any]:
+    emoji, state = DEPLOYMENT_STATES.get(card.state, (":grey_question:", "ended, outcome unknown"))
+    at = card.finished_at or card.started_at or card.requested_at
+    return {
+        "emoji": emoji,
+        "service": name(card.service),
+        "environment": name(card.environment),
+        "repository": name(card.repository),
+        "state": state,
+        "took": duration(card.took) if card.took is not None else "",
+        "sha": short_sha(card.sha),
+        "who": name(card.who),
+        "at": moment(at) if at else "",
+        "details": link(card.url, "details"),
+    }
+
+
+def _incident(card: IncidentCard) -> Mapping[str, Any]:
+    return {
+        "emoji": INCIDENT_STATES[card.state],
+        "number": card.number,
+        "state": card.state,
+        "title": text(card.title, characters_max=TITLE_MAX_CHARACTERS) or "no title",
+        "service": name(card.service),
+        "urgency": name(card.urgency),
+        "opened_at": moment(card.opened_at) if card.opened_at else "",
+        "acknowledged_at": moment(card.acknowledged_at) if card.acknowledged_at else "",
+        "resolved_at": moment(card.resolved_at) if card.resolved_at else "",
+        "who": name(card.who),
+        "details": link(card.url, "details"),
+    }
+
+
+def _nudge(card: NudgeCard) -> Mapping[str, Any]:
+    nudge = card.nudge
+    return {
+        "whom": mention(card.mentioned) or name(nudge.person),
+        "said": lines(nudge.text, characters_max=NUDGE_MAX_CHARACTERS) or "…",
+        "asked_by": name(nudge.asked_by),
+        "service": name(nudge.service),
+    }
+
+
+def _summary(card: SummaryCard) -> Mapping[str, Any]:
+    told = card.summary
+    return {
+        "title": Mrkdwn(summary.title(told)),
+        "in_short": Mrkdwn(summary.in_short(told)),
+        "lines": [Mrkdwn(line) for line in summary.lines(told) if line],
+        "services": [Mrkdwn(service) for service in summary.services(told)],
+    }
+
+
+def _bulletin(card: BulletinCard) -> Mapping[str, Any]:
+    told = card.bulletin
+    return {
+        "title": Mrkdwn(bulletin.title(told)),
+        "in_short": Mrkdwn(bulletin.in_short(told.sections)),
+        "sections": [Mrkdwn(markup) for markup in bulletin.lead(told.sections)],
+    }
+
+
+def _approval(card: ApprovalCard) -> Mapping[str, Any]:
+    """`does`: a subject is its requester's word; this is what would happen."""
+    approval = card.approval
+    return {
+        "emoji": APPROVAL_STATES.get(approval.status, ":grey_question:"),
+        "pending": approval.status == "pending",
+        "number": approval.approval_id,
+        "what": Mrkdwn(_what(approval)),
+        "requester": name(approval.requested_by),
+        "policy": name(approval.policy),
+        "quorum": Mrkdwn(_quorum(approval)),
+        "sha": short_sha(approval.sha),
+        "repository": name(approval.repository),
+        "details": link(approval.url, "details"),
+        "does": text(approval.does, characters_max=DOES_MAX_CHARACTERS),
+        "reason": reason(approval.reason),
+        "evidence": Mrkdwn(evidence.in_words(approval.evidence)),
+        "tally": Mrkdwn(_tally(card)),
+        "ending": Mrkdwn(_ending(card)),
+        "expires_at": moment(approval.expires_at) if approval.expires_at else "",
+    }
+
+
+# ---- approvals -------------------------------------------------------------------------------------------------------
+
+
+def _what(approval: Approval) -> str:
+    """In words that are escaped already, as all below."""
     action = name(approval.action) or "act on"
-    return action[:1].upper() + action[1:]
+    return f"{action[:1].upper()}{action[1:]} {_object(approval)}"
 
 
 def _object(approval: Approval) -> str:
     if approval.environment:
         return f"{name(approval.service)} to {name(approval.environment)}"
     return text(approval.subject, characters_max=TITLE_MAX_CHARACTERS)
-
-
-def _does(approval: Approval) -> str:
-    """A subject is its requester's word; this is what would happen."""
-    does = f"A yes will {text(approval.does, characters_max=DOES_MAX_CHARACTERS)}" if approval.does else ""
-    return listed(" · ", [does, f"because: {reason(approval.reason)}" if approval.reason else ""])
-
-
-def _asked(approval: Approval) -> str:
-    who = f"Asked by {name(approval.requested_by)}" if approval.requested_by else "Asked"
-    policy = listed(" ", [name(approval.policy), _quorum(approval)])
-    return listed(" · ", [who, policy, code(approval.sha), name(approval.repository), link(approval.url, "details")])
 
 
 def _quorum(approval: Approval) -> str:
@@ -237,10 +208,6 @@ def _tally(card: ApprovalCard) -> str:
     agreed = f": {names(card.agreed)}" if card.agreed else ""
     declined = f"; declined by {names(card.declined)}" if card.declined else ""
     return f"{len(card.agreed)} of {card.approval.required}{agreed}{declined}"
-
-
-def _deadline(approval: Approval) -> str:
-    return f"Until {moment(approval.expires_at)}" if approval.expires_at else ""
 
 
 def _ending(card: ApprovalCard) -> str:
@@ -269,7 +236,7 @@ def _ending(card: ApprovalCard) -> str:
             return name(approval.status)
 
 
-def _buttons(card: ApprovalCard, what: str) -> Block:
+def _buttons(card: ApprovalCard) -> Block:
     """The values name the revision: a click on an outdated card must not count for what it doesn't show."""
     reference = f"{card.approval.approval_id}:{card.approval.revision}"
     decline = forms.ACTION if card.approval.reason_required else "decline"
@@ -280,13 +247,13 @@ def _buttons(card: ApprovalCard, what: str) -> Block:
     if card.production:
         for element in elements:
             if element["action_id"] != forms.ACTION:  # a form is asked anyway
-                element["confirm"] = _confirm(element["text"]["text"], what)
+                element["confirm"] = _confirm(element["text"]["text"], _what(card.approval))
     return {"type": "actions", "block_id": f"approval:{reference}", "elements": elements}
 
 
 def _confirm(verb: str, what: str) -> Block:
     """Slack takes 300 characters; escaped text is never cut, and the card says it anyway."""
-    said = f"{what}." if len(what) < CONFIRM_MAX_CHARACTERS else "As the card says."
+    said = f"{what}." if len(what) < fit.CONFIRM_MAX["text"] else "As the card says."
     return {
         "title": plain(f"{verb} for production?"),
         "text": mrkdwn(said),

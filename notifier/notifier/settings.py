@@ -1,5 +1,6 @@
 """Settings of notifier."""
 
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, model_validator
@@ -44,6 +45,9 @@ class Settings(CatalogSettings):
         1000, ge=1, description="Posts a day; a tenth is kept for approvals and incidents, the rest waits for a digest"
     )
     slack_quota_timezone: ZoneInfo = Field(ZoneInfo("UTC"), description="Time zone of the days that the quota is for")
+    templates_path: Path | None = Field(
+        None, description="Directory with Jinja2 templates that take the place of notifier's own"
+    )
     fresh_for_s: float = Field(3600, gt=0, description="Seconds for which something that happened is worth telling")
 
     @model_validator(mode="after")
