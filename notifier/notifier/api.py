@@ -10,6 +10,7 @@ from notifier.living import HeldReason
 from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.store import Asked, MessageState
+from notifier.templates import Templates
 from shared.bus import Bus, Consumer
 from shared.contracts.services import NOTIFIER
 from shared.db import Pool
@@ -32,6 +33,7 @@ def build(
     asked: Consumer,
     sender: Sender,
     catalogs: Catalogs,
+    templates: Templates,
 ) -> FastAPI:
     app = create_app(
         settings,
@@ -43,7 +45,11 @@ def build(
             "notify": asked.problem,
             "slack": sender.problem,
         },
-        details=lambda: {"integrations": {"slack": sender.status}, "catalog": catalogs.status},
+        details=lambda: {
+            "integrations": {"slack": sender.status},
+            "catalog": catalogs.status,
+            "templates": {"own": templates.own, "problems": templates.problems},
+        },
     )
 
     @app.get("/v1/notifications")

@@ -22,9 +22,10 @@ from notifier.living import (
     key,
     kind_of_thing,
 )
-from notifier.render import below, note
+from notifier.render import OURS, below, note
 from notifier.routing import channel_of, concerns_people
 from notifier.settled import settled
+from notifier.templates import Templates
 from notifier.transitions import row, state
 from shared.catalog import Catalog
 from shared.contracts.commands import Invocation, owned_by
@@ -51,6 +52,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     acting: Acting
     default_channel: str
     subjects: Subjects
+    templates: Templates = OURS
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ class Handlers:
         found = row(kind, _state(thing.content, catalog), state(new))
         if found is None or "note" not in found.does:
             return ()
-        message = note(new, mentioned="mention" in found.does)
+        message = note(new, mentioned="mention" in found.does, templates=self._rules.templates)
         return tuple(
             store.NewNote(key=f"{posting.key}#{fresh[-1].id}", root=posting, urgent=kind in URGENT, message=message)
             for posting in shown

@@ -9,9 +9,12 @@ from notifier.connection import open_slack
 from notifier.handlers import Handlers, Rules
 from notifier.limiter import Terms
 from notifier.living import Acting
+from notifier.render import OURS
+from notifier.samples import tried
 from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.settlement import Limits
+from notifier.templates import Templates
 from notifier.whereabouts import Whereabouts
 from shared.bus import Relay, open_bus
 from shared.contracts.services import NOTIFIER
@@ -27,12 +30,22 @@ async def run(settings: Settings) -> None:
     async with open_pool(settings, NOTIFIER) as pool, open_bus(settings, NOTIFIER) as bus:
         catalogs = Catalogs(pool, settings.catalog_path)
         relay = Relay(bus=bus, pool=pool, service=NOTIFIER.name)
-        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, bus.subjects)))
+        templates = tried(settings.templates_path)
+        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, bus.subjects, templates)))
         async with (
-            connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects) as sender,
+            connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects, templates=templates) as sender,
             open_slack(settings) as slack,
         ):
-            app = api.build(settings, bus=bus, pool=pool, events=events, asked=asked, sender=sender, catalogs=catalogs)
+            app = api.build(
+                settings,
+                bus=bus,
+                pool=pool,
+                events=events,
+                asked=asked,
+                sender=sender,
+                catalogs=catalogs,
+                templates=templates,
+            )
             whereabouts = Whereabouts(pool=pool, slack=slack)
             loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run, whereabouts.run]
             await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
@@ -40,7 +53,7 @@ async def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, *, pool: Pool, catalogs: CurrentCatalog, subjects: Subjects
+    settings: Settings, *, pool: Pool, catalogs: CurrentCatalog, subjects: Subjects, templates: Templates = OURS
 ) -> AsyncIterator[Sender]:
     """The sender with its connection to Slack."""
     async with open_slack(settings) as slack:
@@ -52,10 +65,11 @@ async def connected(
             terms=_terms(settings),
             fallback=settings.slack_default_channel,
             subjects=subjects,
+            templates=templates,
         )
 
 
-def _rules(settings: Settings, catalogs: Catalogs, subjects: Subjects) -> Rules:
+def _rules(settings: Settings, catalogs: Catalogs, subjects: Subjects, templates: Templates) -> Rules:
     return Rules(
         catalogs=catalogs,
         acting=Acting(
@@ -64,6 +78,7 @@ def _rules(settings: Settings, catalogs: Catalogs, subjects: Subjects) -> Rules:
         ),
         default_channel=settings.slack_default_channel,
         subjects=subjects,
+        templates=templates,
     )
 
 

@@ -7,7 +7,20 @@ from typing import Any, assert_never
 import msgspec
 
 from notifier import bulletin, evidence, fit, forms, summary
-from notifier.blocks import Block, button, context, duration, listed, mrkdwn, name, names, plain, reason, section, short_sha
+from notifier.blocks import (
+    Block,
+    button,
+    context,
+    duration,
+    listed,
+    mrkdwn,
+    name,
+    names,
+    plain,
+    reason,
+    section,
+    short_sha,
+)
 from notifier.cards import ApprovalCard, BulletinCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
 from notifier.mrkdwn import Mrkdwn, lines, link, mention, moment, text
 from notifier.templates import Pieces, Templates

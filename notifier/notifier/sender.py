@@ -13,7 +13,7 @@ from notifier.errors import Failure
 from notifier.limiter import Terms
 from notifier.living import decode
 from notifier.overflow import OVERFLOW, day_of, digest
-from notifier.render import Message, render, without_blocks
+from notifier.render import OURS, Message, render, without_blocks
 from notifier.settled import ENDS, nudge_of, settled
 from notifier.settlement import (
     Limits,
@@ -26,6 +26,7 @@ from notifier.settlement import (
     whisper_failed,
 )
 from notifier.slack import Posted, Slack, SlackFailed
+from notifier.templates import Templates
 from notifier.webhooks import Webhooks
 from shared.contracts.envelope import event_message
 from shared.contracts.ids import step_of_entity
@@ -75,7 +76,9 @@ class Sender:
         terms: Terms,
         fallback: str,
         subjects: Subjects,
+        templates: Templates = OURS,
     ) -> None:
+        self._templates = templates
         self._pool = pool
         self._subjects = subjects
         self._slack = slack
@@ -284,7 +287,7 @@ class Sender:
         try:
             if not is_thing:
                 return msgspec.json.decode(content, type=Message)
-            return render(card(decode(content), self._catalogs.catalog))
+            return render(card(decode(content), self._catalogs.catalog), self._templates)
         except (msgspec.DecodeError, NothingKnown) as error:
             raise Unreadable(f"the stored content can't be shown: {error}") from None
 

@@ -58,30 +58,17 @@ class Templates:
             self._read(directory)
 
     @property
-    def status(self) -> dict[str, Any]:
-        return {"own": sorted(self._theirs), "problems": self.problems}
+    def own(self) -> list[str]:
+        """The kinds that the operator's templates are in use for."""
+        return sorted(self._theirs)
 
     def pieces(self, name: str, values: Values) -> Pieces:
         if theirs := self._theirs.get(name):
             try:
                 return _pieces(theirs, values)
             except FAILURES as error:
-                self._give_up(name, error)
+                self._refuse(name, described(error))
         return _pieces(_ours().get_template(name + SUFFIX), values)
-
-    def refuse(self, name: str, why: str) -> None:
-        """Ours again, from now on."""
-        self._theirs.pop(name, None)
-        self.problems[name + SUFFIX] = why
-        log.warning("template.refused", template=name + SUFFIX, reason=why)
-
-    def try_out(self, name: str, values: Values) -> None:
-        """Raises what an operator's template raises on these values."""
-        if theirs := self._theirs.get(name):
-            _pieces(theirs, values)
-
-    def _give_up(self, name: str, error: Exception) -> None:
-        self.refuse(name, described(error))
 
     def _read(self, directory: Path) -> None:
         if not directory.is_dir():
@@ -93,12 +80,18 @@ class Templates:
         )
         for file in sorted(directory.glob(f"*{SUFFIX}")):
             if file.stem not in NAMES:
-                self.refuse(file.stem, f"is no kind: {', '.join(NAMES)}")
+                self._refuse(file.stem, f"is no kind: {', '.join(NAMES)}")
                 continue
             try:
                 self._theirs[file.stem] = environment.get_template(file.name)
             except (TemplateError, OSError, UnicodeDecodeError) as error:
-                self.refuse(file.stem, described(error))
+                self._refuse(file.stem, described(error))
+
+    def _refuse(self, name: str, why: str) -> None:
+        """Ours again, from now on."""
+        self._theirs.pop(name, None)
+        self.problems[name + SUFFIX] = why
+        log.warning("template.refused", template=name + SUFFIX, reason=why)
 
 
 def described(error: Exception) -> str:
