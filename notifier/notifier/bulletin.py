@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from notifier import mrkdwn
 from notifier.blocks import listed
+from notifier.fit import cut
 from notifier.mrkdwn import URL_MAX_CHARACTERS, link, moment, text
 from shared.contracts.events import Bulletin, Item, Section
 
@@ -28,7 +29,7 @@ def title(told: Bulletin) -> str:
 def in_short(sections: Sequence[Section]) -> str:
     """`3 waiting for a review · 1 untouched for long`."""
     named = (f"{each.n} {_title(each).lower()}" for each in sections[:SECTIONS_MAX] if each.n)
-    return text(listed(" · ", [*named]), characters_max=1_000)
+    return cut(listed(" · ", [*named]), 1_000)
 
 
 def lead(sections: Sequence[Section]) -> list[str]:

@@ -42,7 +42,7 @@ def test_single_blocks_are_replaced_and_the_others_stay_ours(tmp_path: Path) -> 
         ("deployment.j2", "{% block text %}{{ service.__class__.mro() }}{% endblock %}", "is unsafe"),
         ("deployment.j2", '{% include "../../secret" %}', "TemplateNotFound"),
         ("deployment.j2", "{% block text %}{{ 1 // 0 }}{% endblock %}", "ZeroDivisionError"),
-        ("deploy.j2", "{% block text %}x{% endblock %}", "is no kind: approval, deployment"),
+        ("deploy.j2", "{% block text %}x{% endblock %}", "is no kind: approval, bulletin"),
     ],
 )
 def test_a_template_that_fails_gives_way_to_ours_and_says_why(
