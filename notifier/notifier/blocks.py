@@ -23,7 +23,7 @@ def context(parts: Sequence[str]) -> Block:
 
 def mrkdwn(markup: str) -> Block:
     """`verbatim`: what merely looks like an address or a channel in a title becomes no link."""
-    return {"type": "mrkdwn", "text": markup, "verbatim": True}
+    return {"type": "mrkdwn", "text": str(markup), "verbatim": True}
 
 
 def button(label: str, *, action: str, value: str, style: str) -> Block:
@@ -31,7 +31,7 @@ def button(label: str, *, action: str, value: str, style: str) -> Block:
 
 
 def plain(label: str) -> Block:
-    return {"type": "plain_text", "text": label}
+    return {"type": "plain_text", "text": str(label)}
 
 
 def listed(between: str, parts: Sequence[str], *, first: str = "") -> str:

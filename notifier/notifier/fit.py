@@ -9,7 +9,7 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 from notifier.blocks import Block, context
-from notifier.mrkdwn import ELLIPSIS, Mrkdwn, graphemes
+from notifier.mrkdwn import ELLIPSIS, graphemes
 
 TEXT_MAX = 3_900  # Slack splits one above 4,000 into several messages
 BLOCKS_MAX = 50
@@ -28,17 +28,17 @@ CONFIRM_MAX = {"title": 100, "text": 300, "confirm": 30, "deny": 30}
 MARKUP = re.compile(r"<[^<>\n]*>|&(?:amp|lt|gt);|`[^`\n]{1,200}`|\*[^*\n]{1,400}\*")
 
 
-def cut(markup: str, characters_max: int) -> Mrkdwn:
+def cut(markup: str, characters_max: int) -> str:
     """As much of the markup as fits, marked with `…` where it had to be cut."""
     if len(markup) <= characters_max:
-        return Mrkdwn(markup)
+        return str(markup)
     kept, left = [], characters_max - len(ELLIPSIS)
     for atom in _atoms(markup):
         left -= len(atom)
         if left < 0:
             break
         kept.append(atom)
-    return Mrkdwn("".join(kept).rstrip() + ELLIPSIS)
+    return "".join(kept).rstrip() + ELLIPSIS
 
 
 def fitted(blocks: Sequence[Block]) -> tuple[Block, ...]:
@@ -109,4 +109,4 @@ def _confirm(confirm: Block) -> Block:
 
 def _text(node: Block, characters_max: int) -> Block:
     """An image among a context's elements has no text."""
-    return {**node, "text": str(cut(node["text"], characters_max))} if "text" in node else node
+    return {**node, "text": cut(node["text"], characters_max)} if "text" in node else node

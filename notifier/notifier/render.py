@@ -61,6 +61,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     blocks: tuple[Block, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Plain text from here on: msgspec writes no subclass of `str`."""
+        if type(self.text) is not str:
+            msgspec.structs.force_setattr(self, "text", str(self.text))
+
 
 def render(card: Card, templates: Templates = OURS) -> Message:
     match card:
@@ -103,7 +108,7 @@ def _message(pieces: Pieces, *more: Block) -> Message:
     sections = [section(each.strip()) for each in words if each.strip()]
     small = [context([pieces.context])] if pieces.context is not None else []
     return Message(
-        text=str(fit.cut(pieces.text, fit.TEXT_MAX)),
+        text=fit.cut(pieces.text, fit.TEXT_MAX),
         blocks=fit.fitted([*sections, *small, *more]),
     )
 

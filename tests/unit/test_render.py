@@ -15,7 +15,7 @@ from notifier import usage
 from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
 from notifier.evidence import in_words
 from notifier.mrkdwn import lines, link, text
-from notifier.render import Message, render, without_blocks
+from notifier.render import Message, note, render, without_blocks
 from shared.contracts.commands import COMMANDS, parse
 from shared.contracts.events import (
     ApprovalDecided,
@@ -342,6 +342,10 @@ def test_no_text_of_others_becomes_a_mention_or_a_link_and_all_limits_hold(card:
     assert violations(list(message.blocks)) == []
     assert characters(list(message.blocks)) <= 12_000
     assert without_blocks(message).text
+    assert msgspec.json.decode(msgspec.json.encode(note(card, mentioned=True)), type=Message).text.endswith(
+        message.text
+    )
+    assert msgspec.json.decode(msgspec.json.encode(message), type=Message) == message
 
 
 def test_question_that_is_too_long_to_confirm_points_at_the_card() -> None:
