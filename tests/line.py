@@ -46,6 +46,7 @@ BOOKKEEPING = (
     "duplicate",
     "ledger_check",
     "told_week",
+    "told_day",
     "told_shift",
     "raised_signal",
 )

@@ -1,9 +1,11 @@
 """Builds metrics-svc: the only place that makes its connections."""
 
 from metrics_svc import api, consumer
+from metrics_svc.briefing import Briefing, Schedules
 from metrics_svc.exporting import Exporter
 from metrics_svc.rebuild import recomputing_both
 from metrics_svc.recompute import recompute
+from metrics_svc.schedule import read_schedule
 from metrics_svc.settings import Settings
 from metrics_svc.signalling import Signalling
 from metrics_svc.telling import Weekly
@@ -30,6 +32,15 @@ async def run(settings: Settings) -> None:
         exporter = Exporter(pool, catalogs)
         weekly = Weekly(pool, catalogs, bus.subjects)
         signalling = Signalling(pool, catalogs, bus.subjects)
-        telling = [exporter.run, weekly.run, signalling.run]
+        briefing = Briefing(pool, catalogs, bus.subjects, _schedules(settings))
+        telling = [exporter.run, weekly.run, signalling.run, briefing.run]
         loops = [bus.watch, catalogs.watch, events.run, replayed.run, relay.run, *telling]
         await serve(app, host=settings.host, port=settings.metrics_svc_port, loops=loops)
+
+
+def _schedules(settings: Settings) -> Schedules:
+    return Schedules(
+        standup=read_schedule(settings.standup_at),
+        sprint=read_schedule(settings.sprint_at),
+        zone=settings.digest_timezone,
+    )

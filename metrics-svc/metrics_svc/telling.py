@@ -36,7 +36,8 @@ class Weekly:
         async with self._pool.acquire() as connection, connection.transaction():
             now = await reading.now(connection)
             events = await week_told(connection, self._catalogs.catalog, now.astimezone(UTC))
-            await outbox.add(connection, [event_message(event, self._subjects) for event in events])
+            said = [*events, *weeks.bulletins_of(events, now)]
+            await outbox.add(connection, [event_message(event, self._subjects) for event in said])
         if events:
             log.info("weekly.told", events=len(events))
 

@@ -4,14 +4,22 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from metrics_svc import dora
+from metrics_svc import bulletins, dora
 from metrics_svc.dora import Metric, Samples
 from metrics_svc.explain import explain, staged
 from metrics_svc.flow.pieces import piece_of
 from metrics_svc.question import Question
 from metrics_svc.shifts import BASE, RECENT, Shift, Week, shift
 from metrics_svc.window import Window
-from shared.contracts.events import Compared, MetricShifted, MetricSummarized, ServiceWeek, StageChange
+from shared.contracts.events import (
+    Bulletin,
+    Compared,
+    Event,
+    MetricShifted,
+    MetricSummarized,
+    ServiceWeek,
+    StageChange,
+)
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import METRICS_SVC
 
@@ -20,6 +28,7 @@ WEEKS = RECENT + BASE
 WATCHED = (dora.LEAD_TIME, dora.FREQUENCY, dora.FAIL_RATE, dora.RECOVERY_TIME)
 # Monday's first hours are for what Sunday's platforms deliver late.
 TOLD_AFTER = timedelta(hours=6)
+WORTH_TELLING = timedelta(hours=24)
 
 
 def due(now: datetime) -> datetime | None:
@@ -113,6 +122,33 @@ def _shifted(service: str, team: str, metric: str, unit: str, at: datetime, chan
         source=METRICS_SVC.name,
         origin="live",
         received_at=None,
+    )
+
+
+def bulletins_of(events: Sequence[Event], now: datetime) -> list[Bulletin]:
+    """What each team is shown of what was told of its week."""
+    shifts = [event for event in events if isinstance(event, MetricShifted)]
+    return [
+        _bulletin(event, [each for each in shifts if each.team == event.team], now)
+        for event in events
+        if isinstance(event, MetricSummarized)
+    ]
+
+
+def _bulletin(event: MetricSummarized, shifted: Sequence[MetricShifted], now: datetime) -> Bulletin:
+    bulletin = Bulletin(
+        occurred_at=now,
+        about="week",
+        title=f"Delivery of {event.team or 'services without a team'}, week of {event.week}",
+        sections=bulletins.of_week(event, shifted),
+        team=event.team,
+        until=now + WORTH_TELLING,
+    )
+    return bulletin.stamped(
+        id=step_of_entity(service=METRICS_SVC.name, entity=f"week:{event.team}:{event.week}", revision=1, step="post"),
+        source=METRICS_SVC.name,
+        origin="live",
+        received_at=now,
     )
 
 

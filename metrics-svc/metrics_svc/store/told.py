@@ -1,4 +1,4 @@
-"""What was told of weeks, so that each is told once, whichever replica does it and however often it is started."""
+"""What was told of weeks and days, so that each is told once, by whichever replica and whenever it starts."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,6 +10,18 @@ async def begin(tx: Connection, week: date) -> bool:
     """True for the one transaction that is to tell of the week; others wait for it."""
     return bool(
         await tx.fetchval("INSERT INTO told_week (week) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", week)
+    )
+
+
+async def begin_day(tx: Connection, about: str, team: str, day: date) -> bool:
+    """As `begin`, for one list of a team."""
+    return bool(
+        await tx.fetchval(
+            "INSERT INTO told_day (about, team, day) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING true",
+            about,
+            team,
+            day,
+        )
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import msgspec
 import yaml
@@ -47,15 +48,18 @@ def _check(catalog: Catalog, text: str) -> None:
     _check_projects(catalog, text, "quality_projects")
     teams = {team.name for team in catalog.teams}
     people = {person.name for person in catalog.people}
+    for index, team in enumerate(catalog.teams):
+        if team.timezone and team.timezone not in available_timezones():
+            raise _at(text, f"teams[{index}].timezone", f"no time zone is called {team.timezone}")
     for index, label in enumerate(catalog.labels):
         if unknown := set(label.visible_to) - teams:
             raise _at(text, f"labels[{index}].visible_to", f"no team is called {min(unknown)}")
     for index, service in enumerate(catalog.services):
         if service.team and service.team not in teams:
             raise _at(text, f"services[{index}].team", f"no team is called {service.team}")
-        for team in service.visible_to:
-            if team not in teams:
-                raise _at(text, f"services[{index}].visible_to", f"no team is called {team}")
+        for name in service.visible_to:
+            if name not in teams:
+                raise _at(text, f"services[{index}].visible_to", f"no team is called {name}")
         _check_tenures(service, teams, text, f"services[{index}].earlier_teams")
         for pattern in service.production:
             _check_pattern(text, f"services[{index}].production", pattern)

@@ -17,9 +17,12 @@ REPOSITORY_TRACKERS = frozenset({"bitbucket", "gitea", "github", "gitlab"})
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`timezone`: of its mornings (IANA), where it is not everybody's."""
+
     name: str
     slack_channel: str = ""
     members: tuple[str, ...] = ()
+    timezone: str = ""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
