@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import yaml
 
 from approvals_svc import github_team
 from approvals_svc.actions import KINDS, InvalidPayload, checked
@@ -32,7 +31,7 @@ from approvals_svc.policy import (
 from approvals_svc.quorum import All, Either, Requires, Seats, count_alternatives, listed, of_catalog
 from approvals_svc.signalled import SIGNALS, example, payload
 from approvals_svc.tasks import NudgeTask
-from shared.catalog import Catalog, calendars, strict_yaml
+from shared.catalog import Catalog, calendars, inlining, strict_yaml
 from shared.catalog.calendars import InvalidCalendar
 from shared.catalog.lines import line_of
 from shared.settings import InvalidConfiguration
@@ -43,8 +42,6 @@ EXPIRY_MAX = timedelta(days=30)  # GitHub fails a run that waits longer
 PERCENT = re.compile(r"([1-9][0-9]?)%")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WEEKTIME = re.compile(rf"({'|'.join(DAYS)}) ([01][0-9]|2[0-3]):([0-5][0-9])")
-ICS_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.ics")
-ICS_MAX_CHARACTERS = 262_144
 ALTERNATIVES_MAX = 64
 NESTED_MAX = 5
 NAMED_MAX = 20
@@ -190,39 +187,11 @@ def load(path: Path | None, catalog: Catalog) -> Policy:
 
 
 def inlined(text: str, directory: Path) -> str:
-    """With the content of the ICS files that it names in their place, on the same lines: so a version holds all that
-    it means, and another calendar is another version. Raises InvalidPolicy."""
+    """With the calendars that it names in their place: another calendar is another version. Raises InvalidPolicy."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return text  # which `read` tells better
-    named = [
-        (f"freezes.{name.value}.ics", value)
-        for name, freeze in _pairs(_value(root, "freezes"))
-        if isinstance(value := _value(freeze, "ics"), yaml.ScalarNode) and ICS_FILE.fullmatch(value.value)
-    ]
-    for where, value in reversed(named):
-        content = yaml.safe_dump(_calendar(text, where, directory / value.value), default_style='"', width=10**9)
-        text = text[: value.start_mark.index] + content.rstrip("\n") + text[value.end_mark.index :]
-    return text
-
-
-def _calendar(text: str, where: str, path: Path) -> str:
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _at(text, where, f"{path.name}: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > ICS_MAX_CHARACTERS:
-        raise _at(text, where, f"{path.name}: longer than {ICS_MAX_CHARACTERS} characters")
-    return content
-
-
-def _pairs(node: Any) -> list[tuple[Any, Any]]:
-    return list(node.value) if isinstance(node, yaml.MappingNode) else []
-
-
-def _value(node: Any, name: str) -> Any:
-    return next((value for key, value in _pairs(node) if key.value == name), None)
+        return inlining.inlined(text, directory)
+    except inlining.NotInlined as error:
+        raise _at(text, error.where, str(error)) from None
 
 
 def read(text: str) -> Policy:

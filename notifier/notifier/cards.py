@@ -5,17 +5,22 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from notifier.living import Content, newest_first
+from notifier.living import Content, kind_of_thing, newest_first
 from notifier.routing import service_of
 from shared.catalog import Catalog
 from shared.contracts.events import (
+    Alert,
     Approval,
     ApprovalSummarized,
+    Build,
     Bulletin,
+    Change,
     Deployment,
     DeploymentFinished,
     Incident,
     Nudge,
+    QualityReported,
+    ReleasePublished,
 )
 
 
@@ -87,7 +92,22 @@ class BulletinCard(msgspec.Struct, frozen=True, kw_only=True):
     mentioned: str = ""
 
 
-Card: TypeAlias = DeploymentCard | IncidentCard | ApprovalCard | NudgeCard | SummaryCard | BulletinCard
+class NewsCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What nobody has to act on: a change, a build, an alert, a gate, a release. `number` None where it has none."""
+
+    kind: str
+    state: str
+    title: str
+    service: str
+    repository: str
+    number: int | None
+    who: str
+    url: str
+    at: datetime
+    mentioned: str = ""
+
+
+Card: TypeAlias = DeploymentCard | IncidentCard | ApprovalCard | NudgeCard | SummaryCard | BulletinCard | NewsCard
 
 
 class NothingKnown(ValueError):
@@ -112,6 +132,8 @@ def card(content: Content, catalog: Catalog) -> Card:
                 return SummaryCard(summary=event)
             case Bulletin():
                 return BulletinCard(bulletin=event)
+            case _:
+                return _news(event, content, catalog)
     raise NothingKnown("no event")
 
 
@@ -152,6 +174,35 @@ def _incident(content: Content, catalog: Catalog) -> IncidentCard:
         opened_at=_known(content, "opened_at") or _at(content, "opened"),
         acknowledged_at=acknowledged_at,
         resolved_at=resolved_at,
+    )
+
+
+def _news(
+    event: Change | Build | Alert | QualityReported | ReleasePublished, content: Content, catalog: Catalog
+) -> NewsCard:
+    state, title, who, number = "", "", "", None
+    match event:
+        case Change():
+            state, title, who, number = event.state, event.title, event.author, event.number
+        case Build():
+            state, title, who = _known(content, "outcome"), event.name, event.actor
+        case Alert():
+            state = "resolved" if event is content.get("resolved") else "firing"
+            title, who = event.title, event.actor
+        case QualityReported():
+            state, title, number = event.gate, event.branch, event.number
+        case ReleasePublished():
+            state, title, who = "published", event.name or event.tag, event.author
+    return NewsCard(
+        kind=kind_of_thing(event),
+        state=state,
+        title=title,
+        service=service_of(event, catalog),
+        repository=_known(content, "repository"),
+        number=number,
+        who=who,
+        url=event.url,
+        at=event.occurred_at,
     )
 
 

@@ -6,8 +6,11 @@ from typing import TypeVar
 
 import msgspec
 
-from notifier import bulletin, forms, posted_store, store, timelines, usage
+from notifier import bulletin, explain, forms, gather_store, posted_store, reason_store, store, timelines, usage
+from notifier.about import about
 from notifier.cards import BulletinCard, NothingKnown, card
+from notifier.explain import Reason
+from notifier.gathering import new_card, relist
 from notifier.living import (
     Absorbed,
     Acting,
@@ -22,8 +25,11 @@ from notifier.living import (
     key,
     kind_of_thing,
 )
+from notifier.placing import Place, Placed, place
 from notifier.render import OURS, below, note
-from notifier.routing import channel_of, concerns_people
+from notifier.route_versions import RouteVersions
+from notifier.routes import Route
+from notifier.routing import concerns_people
 from notifier.settled import settled
 from notifier.templates import Templates
 from notifier.transitions import row, state
@@ -49,6 +55,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator decided."""
 
     catalogs: CurrentCatalog
+    routes: RouteVersions
     acting: Acting
     default_channel: str
     subjects: Subjects
@@ -56,29 +63,34 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`channel`: where a new card goes; empty where none is called for, or none has a place."""
+    """`placed`: where a new card goes; None where none is called for."""
 
     key: str
     kind: ThingKind
     told: bool
     absorbed: Absorbed
-    channel: str
+    placed: Placed | None
+    reasons: tuple[Reason, ...]
     notes: tuple[store.NewNote, ...] = ()
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return self.placed.places if self.placed else ()
 
     @property
     def expected(self) -> list[tuple[str, str, str]]:
         """Who waits to hear where it is."""
         told = self.absorbed.acts_by
-        if not self.channel or not isinstance(told, Bulletin) or not told.user:
+        if not isinstance(told, Bulletin) or not told.user:
             return []
-        card = store.NewCard(thing=self.key, channel=self.channel, urgent=False)
-        return [(card.key, told.asked_in, told.user)]
+        return [(new_card(self.key, place).key, told.asked_in, told.user) for place in self.places if place.is_now]
 
     @property
     def held(self) -> list[Held]:
         held: list[Held] = [(self.key, event, reason) for event, reason in self.absorbed.held]
-        if self.absorbed.acts_by and not self.channel:
-            held.append((self.key, self.absorbed.acts_by, "no_channel"))
+        acts_by = self.absorbed.acts_by
+        if acts_by and any(place.how == "no_channel" for place in self.places):
+            held.append((self.key, acts_by, "no_channel"))
         return held
 
 
@@ -90,17 +102,23 @@ class Handlers:
 
     async def on_thing(self, events: Sequence[ThingEvent], tx: Connection) -> None:
         catalog = (await self._rules.catalogs.current(tx)).content
+        routes = (await self._rules.routes.current(tx)).content
         by_key: dict[str, list[ThingEvent]] = {}
         for event in events:
-            if concerns_people(event, catalog):
+            if concerns_people(event):
                 by_key.setdefault(key(event), []).append(event)
+        ignored = [event for event in events if not concerns_people(event)]
+        await reason_store.add(tx, [explain.ignored(event, key(event)) for event in ignored])
         if not by_key:
             return
         await locks.lock(tx, "thing", by_key)
         known, now = await store.things(tx, by_key), await store.database_time(tx)
-        outcomes = [self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, now) for k in sorted(by_key)]
+        outcomes = [
+            self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, routes, now) for k in sorted(by_key)
+        ]
         await _write(tx, outcomes)
         await timelines.record(tx, events, catalog)
+        await relist(tx, [o.key for o in outcomes if o.absorbed.changed and o.told], catalog, self._rules.templates)
         await self._refuse(tx, [held for outcome in outcomes for held in outcome.held], now)
 
     async def _refuse(self, tx: Connection, held: Sequence[Held], now: datetime) -> None:
@@ -110,21 +128,30 @@ class Handlers:
         await outbox.add(tx, [event_message(event, self._rules.subjects) for event in told])
 
     def _outcome(
-        self, thing_key: str, thing: Thing, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
+        self,
+        thing_key: str,
+        thing: Thing,
+        events: Sequence[ThingEvent],
+        catalog: Catalog,
+        routes: Route,
+        now: datetime,
     ) -> _Outcome:
         absorbed = absorb(thing, events, acting=self._rules.acting, now=now)
-        place = channel_of(absorbed.content, catalog, default=self._rules.default_channel)
-        channel = place if absorbed.acts_by else ""
+        default, content = self._rules.default_channel, absorbed.content
+        placed = place(content, about(content, catalog), routes, catalog, default=default, now=now)
+        called_for = placed if absorbed.acts_by else None
+        now_places = [each for each in placed.places if each.is_now] if called_for else []
         return _Outcome(
             key=thing_key,
             kind=kind_of_thing(events[0]),
             told=thing.told,
             absorbed=absorbed,
-            channel=channel,
+            placed=called_for,
+            reasons=explain.reasons(thing_key, thing, events, absorbed, called_for),
             notes=(
-                *self._notes(thing, absorbed.content, events, catalog, now),
-                *self._said(thing, absorbed.content, events, catalog, now),
-                *(_below(thing_key, channel, absorbed.content, catalog) if channel else ()),
+                *self._notes(thing, content, events, catalog, now),
+                *self._said(thing, content, events, catalog, now),
+                *(note for each in now_places for note in _below(thing_key, each.to, content, catalog)),
             ),
         )
 
@@ -234,13 +261,15 @@ def _state(content: Content, catalog: Catalog) -> str:
 async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
     changed = [outcome for outcome in outcomes if outcome.absorbed.changed]
     await store.know(tx, [(o.key, o.kind, o.absorbed.content) for o in changed])
-    await store.tell(
-        tx,
-        [store.NewCard(thing=o.key, channel=o.channel, urgent=o.kind in URGENT) for o in outcomes if o.channel],
-    )
+    placed = [(o.key, place) for o in outcomes for place in o.places if place.is_told]
+    cards = [new_card(key, place) for key, place in placed if place.is_now]
+    await store.tell(tx, cards)
+    await gather_store.give_up(tx, [(card.thing, card.channel) for card in cards])
+    await gather_store.gather(tx, [(key, place) for key, place in placed if not place.is_now])
     await posted_store.expect(tx, [expected for outcome in outcomes for expected in outcome.expected])
     await store.note(tx, [note for outcome in outcomes for note in outcome.notes])
     await store.retell(tx, [o.key for o in changed if o.told])
+    await reason_store.add(tx, [reason for outcome in outcomes for reason in outcome.reasons])
     await _hold(tx, [held for outcome in outcomes for held in outcome.held])
 
 

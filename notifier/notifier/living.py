@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from shared.contracts.events import (
+    Alert,
+    AlertFired,
+    AlertResolved,
     Approval,
     ApprovalDecided,
     ApprovalExecuted,
@@ -17,7 +20,16 @@ from shared.contracts.events import (
     ApprovalRequested,
     ApprovalSummarized,
     ApprovalVoted,
+    Build,
+    BuildFinished,
     Bulletin,
+    Change,
+    ChangeClosed,
+    ChangeMerged,
+    ChangeOpened,
+    ChangeReady,
+    ChangeReviewed,
+    ChangeUpdated,
     Deployment,
     DeploymentFinished,
     DeploymentRequested,
@@ -30,11 +42,39 @@ from shared.contracts.events import (
     IncidentReopened,
     IncidentResolved,
     Nudge,
+    QualityReported,
+    ReleasePublished,
 )
 
-ThingKind = Literal["deployment", "incident", "approval", "nudge", "summary", "bulletin"]
+ThingKind = Literal[
+    "deployment",
+    "incident",
+    "approval",
+    "nudge",
+    "summary",
+    "bulletin",
+    "change",
+    "build",
+    "alert",
+    "quality",
+    "release",
+]
+# What nobody has to act on.
+NEWS: tuple[ThingKind, ...] = ("change", "build", "alert", "quality", "release")
 HeldReason = Literal["origin", "stale", "no_channel"]
-ThingEvent: TypeAlias = Deployment | Incident | Approval | Nudge | ApprovalSummarized | Bulletin
+ThingEvent: TypeAlias = (
+    Deployment
+    | Incident
+    | Approval
+    | Nudge
+    | ApprovalSummarized
+    | Bulletin
+    | Change
+    | Build
+    | Alert
+    | QualityReported
+    | ReleasePublished
+)
 Content: TypeAlias = Mapping[str, ThingEvent]  # slot -> the one event that fills it
 
 NUDGE = "nudge:"
@@ -57,6 +97,14 @@ SLOTS: Mapping[type[Event], tuple[str, Literal["first", "last"]]] = {
     Nudge: ("nudge", "first"),
     ApprovalSummarized: ("summary", "first"),
     Bulletin: ("bulletin", "first"),
+    **dict.fromkeys(
+        (ChangeOpened, ChangeUpdated, ChangeReady, ChangeReviewed, ChangeMerged, ChangeClosed), ("snapshot", "last")
+    ),
+    BuildFinished: ("finished", "last"),
+    AlertFired: ("fired", "last"),
+    AlertResolved: ("resolved", "last"),
+    QualityReported: ("reported", "last"),
+    ReleasePublished: ("published", "first"),
 }
 # By which copy, and when, an event came: not part of what is known.
 ARRIVAL = {"origin": "", "delivery": "", "received_at": None, "time_is_received": False}
@@ -111,6 +159,16 @@ def kind_of_thing(event: ThingEvent) -> ThingKind:
             return "summary"
         case Bulletin():
             return "bulletin"
+        case Change():
+            return "change"
+        case Build():
+            return "build"
+        case Alert():
+            return "alert"
+        case QualityReported():
+            return "quality"
+        case ReleasePublished():
+            return "release"
 
 
 def key(event: ThingEvent) -> str:
@@ -128,6 +186,16 @@ def key(event: ThingEvent) -> str:
             name = f"summary:{event.team}:{event.week}"
         case Bulletin():
             name = f"bulletin:{event.id}"
+        case Change():
+            name = f"change:{event.source}:{event.repository}:{event.number}"
+        case Build():
+            name = f"build:{event.source}:{event.repository}:{event.build_id}:{event.attempt}"
+        case Alert():
+            name = f"alert:{event.source}:{event.alert_id}"
+        case QualityReported():
+            name = f"quality:{event.source}:{event.repository or event.project}:{event.sha or event.branch}"
+        case ReleasePublished():
+            name = f"release:{event.source}:{event.repository}:{event.tag}"
     return name.replace("\x00", "")
 
 

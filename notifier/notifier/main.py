@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from notifier import api, consumer
 from notifier.connection import open_slack
+from notifier.gathering import Gathering
 from notifier.handlers import Handlers, Rules
 from notifier.limiter import Terms
 from notifier.living import Acting
 from notifier.render import OURS
+from notifier.route_versions import RouteVersions
 from notifier.samples import tried
 from notifier.sender import Sender
 from notifier.settings import Settings
@@ -29,9 +31,11 @@ from shared.http.server import serve
 async def run(settings: Settings) -> None:
     async with open_pool(settings, NOTIFIER) as pool, open_bus(settings, NOTIFIER) as bus:
         catalogs = Catalogs(pool, settings.catalog_path)
+        routes = RouteVersions(pool, settings.routes_path)
         relay = Relay(bus=bus, pool=pool, service=NOTIFIER.name)
         templates = tried(settings.templates_path)
-        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, bus.subjects, templates)))
+        gathering = Gathering(pool, catalogs, templates)
+        events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, routes, bus.subjects, templates)))
         async with (
             connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects, templates=templates) as sender,
             open_slack(settings) as slack,
@@ -47,7 +51,17 @@ async def run(settings: Settings) -> None:
                 templates=templates,
             )
             whereabouts = Whereabouts(pool=pool, slack=slack)
-            loops = [bus.watch, catalogs.watch, events.run, asked.run, sender.run, relay.run, whereabouts.run]
+            loops = [
+                bus.watch,
+                catalogs.watch,
+                routes.watch,
+                events.run,
+                asked.run,
+                gathering.run,
+                sender.run,
+                relay.run,
+                whereabouts.run,
+            ]
             await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
 
 
@@ -69,9 +83,12 @@ async def connected(
         )
 
 
-def _rules(settings: Settings, catalogs: Catalogs, subjects: Subjects, templates: Templates) -> Rules:
+def _rules(
+    settings: Settings, catalogs: Catalogs, routes: RouteVersions, subjects: Subjects, templates: Templates
+) -> Rules:
     return Rules(
         catalogs=catalogs,
+        routes=routes,
         acting=Acting(
             origins=acting_origins(demo=settings.demo),
             fresh_for=timedelta(seconds=settings.fresh_for_s),

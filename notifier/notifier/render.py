@@ -21,7 +21,16 @@ from notifier.blocks import (
     section,
     short_sha,
 )
-from notifier.cards import ApprovalCard, BulletinCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
+from notifier.cards import (
+    ApprovalCard,
+    BulletinCard,
+    Card,
+    DeploymentCard,
+    IncidentCard,
+    NewsCard,
+    NudgeCard,
+    SummaryCard,
+)
 from notifier.mrkdwn import Mrkdwn, lines, link, mention, moment, text
 from notifier.templates import Pieces, Templates
 from shared.contracts.events import Approval, ApprovalDecided, ApprovalExecuted
@@ -39,6 +48,16 @@ DEPLOYMENT_STATES = {
     "skipped": (":heavy_minus_sign:", "skipped"),
 }
 INCIDENT_STATES = {"open": ":rotating_light:", "acknowledged": ":eyes:", "resolved": ":white_check_mark:"}
+NEWS_KINDS = {"change": "Change", "build": "Build", "alert": "Alert", "quality": "Quality gate", "release": "Release"}
+NEWS_STATES = {
+    "merged": ":white_check_mark:",
+    "closed": ":heavy_minus_sign:",
+    "failed": ":x:",
+    "firing": ":rotating_light:",
+    "resolved": ":white_check_mark:",
+    "warning": ":warning:",
+    "published": ":package:",
+}
 APPROVAL_STATES = {
     "pending": ":raised_hand:",
     "approved": ":white_check_mark:",
@@ -82,6 +101,8 @@ def render(card: Card, templates: Templates = OURS) -> Message:
             return _message(templates.pieces("summary", _summary(card)))
         case BulletinCard():
             return _message(templates.pieces("bulletin", _bulletin(card)))
+        case NewsCard():
+            return _message(templates.pieces("news", _news(card)))
         case _:
             assert_never(card)
 
@@ -175,6 +196,21 @@ def _bulletin(card: BulletinCard) -> Mapping[str, Any]:
         "title": Mrkdwn(bulletin.title(told)),
         "in_short": Mrkdwn(bulletin.in_short(told.sections)),
         "sections": [Mrkdwn(markup) for markup in bulletin.lead(told.sections)],
+    }
+
+
+def _news(card: NewsCard) -> Mapping[str, Any]:
+    return {
+        "emoji": NEWS_STATES.get(card.state, ":small_blue_diamond:"),
+        "kind": NEWS_KINDS[card.kind],
+        "state": name(card.state),
+        "title": text(card.title, characters_max=TITLE_MAX_CHARACTERS),
+        "where": name(card.repository) or name(card.service),
+        "number": card.number,
+        "service": name(card.service),
+        "who": name(card.who),
+        "at": moment(card.at),
+        "details": link(card.url, "details"),
     }
 
 

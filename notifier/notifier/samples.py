@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from notifier.cards import Card, card
-from notifier.living import SLOTS, Content, ThingEvent, kind_of_thing, merge
+from notifier.living import NEWS, SLOTS, Content, ThingEvent, kind_of_thing, merge
 from notifier.render import render
 from notifier.templates import Templates
 from shared.catalog import Catalog
@@ -27,8 +27,10 @@ def is_told(event: Event) -> TypeGuard[ThingEvent]:
 
 
 def samples(name: str) -> list[Card]:
-    """Of the kind of thing that a template is named after."""
-    return list(told((event for event in EXAMPLES if is_told(event) and kind_of_thing(event) == name), Catalog()))
+    """Of the kinds of thing that a template is for."""
+    kinds = NEWS if name == "news" else (name,)
+    of_kind = ((event for event in EXAMPLES if is_told(event) and kind_of_thing(event) == kind) for kind in kinds)
+    return [each for events in of_kind for each in told(events, Catalog())]
 
 
 def tried(directory: Path | None) -> Templates:

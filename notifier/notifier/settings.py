@@ -13,6 +13,10 @@ from shared.settings import CatalogSettings
 class Settings(CatalogSettings):
     notifier_port: int = Field(8004, description="Port of notifier's HTTP server")
 
+    routes_path: Path | None = Field(
+        None, description="routes.yaml; without it what needs people is told at once, the rest once a day"
+    )
+
     slack_bot_token: SecretStr = Field(
         SecretStr(""), description="Bot token (xoxb-…); without it or SLACK_WEBHOOK_URL: dry run"
     )

@@ -28,8 +28,10 @@ async def things(tx: Connection, keys: Collection[str]) -> dict[str, Thing]:
     rows = await tx.fetch("SELECT key, content::text AS content FROM thing WHERE key = ANY($1::text[])", list(keys))
     cards = await tx.fetch(
         """
-        SELECT thing, key, channel, shown_version > 0 AS is_shown FROM message
-        WHERE thing = ANY($1::text[]) ORDER BY thing, channel
+        SELECT thing, key, channel, shown_version > 0 AS is_shown FROM message WHERE thing = ANY($1::text[])
+        UNION ALL
+        SELECT listed.thing, key, channel, shown_version > 0 FROM listed JOIN message ON message.key = listed.message
+        WHERE listed.thing = ANY($1::text[]) ORDER BY thing, key
         """,
         list(keys),
     )

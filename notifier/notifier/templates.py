@@ -30,7 +30,7 @@ from shared.telemetry import logs
 log = logs.get(__name__)
 
 SUFFIX = ".j2"
-NAMES = ("approval", "bulletin", "deployment", "incident", "nudge", "summary")
+NAMES = ("approval", "bulletin", "deployment", "incident", "news", "nudge", "summary")
 BLOCKS = ("text", "title", "body", "context")
 VALUE_MAX_CHARACTERS = 3_000
 # What a template can raise beside Jinja's own errors: a filter that was given what it can't take.

@@ -2,8 +2,17 @@
 
 from typing import Literal, NamedTuple
 
-from notifier.cards import ApprovalCard, BulletinCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
-from notifier.living import ThingKind
+from notifier.cards import (
+    ApprovalCard,
+    BulletinCard,
+    Card,
+    DeploymentCard,
+    IncidentCard,
+    NewsCard,
+    NudgeCard,
+    SummaryCard,
+)
+from notifier.living import NEWS, ThingKind
 
 Does = Literal["post", "edit", "note", "mention"]
 ANY = "*"
@@ -36,6 +45,18 @@ TABLE: tuple[Row, ...] = (
     Row("summary", ANY, ANY, ("edit",), "it says the same"),
     Row("bulletin", "", ANY, ("post", "note"), "it is time, or somebody asked; the thread takes the rest"),
     Row("bulletin", ANY, ANY, ("edit",), "it says the same"),
+    Row("alert", "", ANY, ("post",), "a route asks for it"),
+    Row("alert", ANY, "resolved", ("edit", "note"), "an edit is silent"),
+    Row("alert", ANY, ANY, ("edit",), "the card says it"),
+    *(
+        row
+        for kind in NEWS
+        if kind != "alert"
+        for row in (
+            Row(kind, "", ANY, ("post",), "a route asks for it"),
+            Row(kind, ANY, ANY, ("edit",), "the card says it"),
+        )
+    ),
 )
 
 
@@ -48,7 +69,7 @@ def row(kind: ThingKind, before: str, after: str) -> Row | None:
 
 def state(card: Card) -> str:
     match card:
-        case DeploymentCard() | IncidentCard():
+        case DeploymentCard() | IncidentCard() | NewsCard():
             return card.state
         case ApprovalCard():
             return card.approval.status

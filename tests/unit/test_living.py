@@ -227,20 +227,19 @@ def test_things_are_named_by_the_platforms_own_ids() -> None:
     assert keys == {"deployment:github:acme/checkout:7", "incident:pagerduty:Q1", "approval:4"}
 
 
-def test_of_deployments_only_productions_are_told_and_not_while_a_gate_asks() -> None:
+def test_a_deployment_is_no_news_while_a_gate_asks() -> None:
     gate = Gate(run_id="1", callback_url="https://api.example.com/")
 
-    assert concerns_people(deployment(DeploymentStarted, 0), CATALOG)
-    assert not concerns_people(deployment(DeploymentStarted, 0, environment="staging"), CATALOG)
-    assert not concerns_people(deployment(DeploymentRequested, 0, gate=gate), CATALOG)
+    assert concerns_people(deployment(DeploymentStarted, 0))
+    assert not concerns_people(deployment(DeploymentRequested, 0, gate=gate))
 
 
 def test_a_thing_goes_to_its_services_channel_else_to_the_default() -> None:
     known = content_of(STORIES["incident"])
     unknown = content_of([incident(IncidentOpened, 0, service_id="PSVC9")])
 
-    assert channel_of(known, CATALOG, default="#engineering") == "#payments"
-    assert channel_of(unknown, CATALOG, default="#engineering") == "#engineering"
+    assert channel_of(known, CATALOG, named="team", default="#engineering") == "#payments"
+    assert channel_of(unknown, CATALOG, named="team", default="#engineering") == "#engineering"
 
 
 @pytest.mark.parametrize(
@@ -250,4 +249,4 @@ def test_week_of_a_team_is_told_in_its_channel(team: str, channel: str) -> None:
     numbers = ApprovalNumbers(asked=0, decided=0, declined=0, auto=0, expired=0, p50_s=None, p90_s=None, over_sla=0)
     told = ApprovalSummarized(occurred_at=NOW, id="1", team=team, week=NOW.date(), sla_s=1.0, numbers=numbers)
 
-    assert channel_of(merge({}, told), CATALOG, default="#engineering") == channel
+    assert channel_of(merge({}, told), CATALOG, named="team", default="#engineering") == channel

@@ -45,6 +45,7 @@ outbox_published = Counter("em_outbox_published_total", "Messages the relay publ
 
 catalog_invalid = Gauge("em_catalog_invalid", "1: the catalog's file can't be used, an older version is kept")
 policy_invalid = Gauge("em_policy_invalid", "1: the policy's file can't be used, an older version is kept")
+routes_invalid = Gauge("em_routes_invalid", "1: the routes' file can't be used, an older version is kept")
 reconciler_missing = Gauge(
     "em_reconciler_missing", "Places in RAW, acknowledged, that the archive does not account for"
 )

@@ -1,0 +1,82 @@
+"""What was gathered is told when it is due: one thing by its own card, several by one message that lists them."""
+
+import asyncio
+from collections.abc import Collection
+
+from notifier import gather_store, reason_store, store
+from notifier.about import about
+from notifier.cards import card
+from notifier.listing import Line, render_list
+from notifier.living import Content
+from notifier.placing import Place
+from notifier.store import NewCard
+from notifier.templates import Templates
+from shared.catalog import Catalog
+from shared.contracts.ids import step_of_entity
+from shared.contracts.services import NOTIFIER
+from shared.db import Connection, Pool
+from shared.db.catalogs import CurrentCatalog
+from shared.db.polling import look_every
+from shared.telemetry import logs
+
+log = logs.get(__name__)
+
+LOOK_EVERY_S = 1.0
+TIDY_MAX = 5_000
+ALONE = "group"  # a pile of one thing that waited for company shows its card
+
+
+class Gathering:
+    def __init__(self, pool: Pool, catalogs: CurrentCatalog, templates: Templates) -> None:
+        self._pool = pool
+        self._templates = templates
+        self._catalogs = catalogs
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async def look() -> None:
+            while await self.tell_one() and not stop.is_set():
+                pass
+
+        await look_every(LOOK_EVERY_S, look, stop, name="gathering")
+
+    async def tell_one(self) -> bool:
+        """True when there may be more."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            catalog = (await self._catalogs.current(connection)).content
+            pile = await gather_store.take(connection)
+            if pile is None:
+                await reason_store.forget(connection, now=await gather_store.now(connection), limit=TIDY_MAX)
+                return False
+            await _tell(connection, pile, catalog, self._templates)
+        log.info("gathered.told", channel=pile.channel, pile=pile.name, things=len(pile.things))
+        return True
+
+
+def new_card(thing: str, place: Place) -> NewCard:
+    return NewCard(thing=thing, channel=place.to, urgent=place.urgent)
+
+
+async def _tell(tx: Connection, pile: gather_store.Pile, catalog: Catalog, templates: Templates) -> None:
+    if len(pile.things) == 1 and pile.how == ALONE:
+        await store.tell(tx, [NewCard(thing=pile.things[0], channel=pile.channel, urgent=pile.urgent)])
+        return
+    at = await gather_store.now(tx)
+    entity = f"{pile.channel}|{pile.name}"
+    number = step_of_entity(service=NOTIFIER.name, entity=entity, revision=1, step=at.isoformat())
+    message = render_list(pile.how, _lines(await gather_store.contents(tx, pile.things), catalog), templates)
+    key = f"list:{number}@{pile.channel}"
+    await gather_store.list_things(tx, key, pile.channel, pile.how, pile.things, message, urgent=pile.urgent)
+
+
+async def relist(tx: Connection, things: Collection[str], catalog: Catalog, templates: Templates) -> None:
+    """Lists live as cards do: what changed is shown where it stands."""
+    for key, (how, listed) in (await gather_store.lists_of(tx, things)).items():
+        await gather_store.lock(tx, key)
+        lines = _lines(await gather_store.contents(tx, listed), catalog)
+        await gather_store.show(tx, key, render_list(how, lines, templates))
+
+
+def _lines(contents: dict[str, Content], catalog: Catalog) -> list[Line]:
+    return [
+        Line(key=key, about=about(content, catalog), card=card(content, catalog)) for key, content in contents.items()
+    ]
