@@ -19,6 +19,7 @@ from em.commands import (
     rebuild,
     reconcile,
     replay,
+    routes,
     sources,
     spool,
     stack,
@@ -80,3 +81,4 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(spool.app, name="spool")
 app.add_typer(users.app, name="users")
 app.add_typer(policy.app, name="policy")
+app.add_typer(routes.app, name="routes")

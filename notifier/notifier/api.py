@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 
-from notifier import pace_store, store
+from notifier import pace_store, reason_store, store
 from notifier.living import HeldReason
+from notifier.route_versions import RouteVersions
 from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.store import Asked, MessageState
@@ -18,6 +19,7 @@ from shared.db.catalogs import Catalogs
 from shared.http.app import create_app
 from shared.http.auth import Identity, require
 from shared.http.probes import database_check
+from shared.http.problems import Problem
 
 PAGE_MAX = 200
 
@@ -34,6 +36,7 @@ def build(
     sender: Sender,
     catalogs: Catalogs,
     templates: Templates,
+    routes: RouteVersions,
 ) -> FastAPI:
     app = create_app(
         settings,
@@ -48,6 +51,7 @@ def build(
         details=lambda: {
             "integrations": {"slack": sender.status},
             "catalog": catalogs.status,
+            "routes": routes.status,
             "templates": {"own": templates.own, "problems": templates.problems},
         },
     )
@@ -94,6 +98,20 @@ def build(
             counts = await store.held_counts(connection)
             items = await store.held(connection, reason=reason, before=before, limit=limit + 1)
         return {"counts": counts, **_page(items, limit, "event_id")}
+
+    @app.get("/v1/notifications/explain")
+    async def explained(
+        event: Annotated[str, Query(min_length=1, max_length=600)],
+        _: Identity = require(settings, "viewer"),
+    ) -> Json:
+        """Why people were, or were not, told of an event (its id) or of all events of a thing (`approval:7`): each
+        reason with the routes that were asked, what waits to be told with others, and the messages with their states.
+        """
+        async with pool.acquire() as connection:
+            found = await reason_store.story(connection, event)
+        if not found["reasons"]:
+            raise Problem(404, "unknown-event", "nothing is known of such an event or thing; reasons are kept 30 days")
+        return found
 
     return app
 

@@ -49,6 +49,7 @@ async def run(settings: Settings) -> None:
                 sender=sender,
                 catalogs=catalogs,
                 templates=templates,
+                routes=routes,
             )
             whereabouts = Whereabouts(pool=pool, slack=slack)
             loops = [

@@ -14,6 +14,9 @@ from shared.catalog import Catalog
 How = Literal["now", "group", "quiet", "digest", "nobody", "no_channel"]
 
 URGENT_KINDS = frozenset({"approval", "incident"})
+ASKED_KINDS = frozenset({"nudge", "bulletin"})
+Time = tuple[How, str, str, datetime | None]
+NOWHERE: Time = ("no_channel", "neither the catalog nor SLACK_DEFAULT_CHANNEL names a channel", "", None)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,11 +64,13 @@ def _place(choice: Choice, about: About, to: str, now: datetime) -> Place:
     return Place(to=to, route=choice.route, how=how, why=why, manner=manner, urgent=urgent, pile=pile, due_at=due_at)
 
 
-def _time(manner: Manner, about: About, now: datetime, *, has_channel: bool) -> tuple[How, str, str, datetime | None]:
+def _time(manner: Manner, about: About, now: datetime, *, has_channel: bool) -> Time:
+    if about.kind in ASKED_KINDS:
+        return ("now", "somebody asked for it", "", None) if has_channel else NOWHERE
     if manner.tell == "nobody":
         return "nobody", "the route tells nobody", "", None
     if not has_channel:
-        return "no_channel", "neither the catalog nor SLACK_DEFAULT_CHANNEL names a channel", "", None
+        return NOWHERE
     if manner.critical:
         return "now", "critical", "", None
     if manner.tell == "digest":

@@ -79,3 +79,14 @@ async def forget(tx: Connection, *, now: datetime, limit: int) -> None:
         now - KEPT_FOR,
         limit,
     )
+
+
+async def story(tx: Connection, event_or_thing: str) -> dict[str, Any]:
+    """All that is known of who was told: each reason, what waits still, and the messages."""
+    reasons = await of(tx, event_or_thing)
+    things = sorted({reason["thing"] for reason in reasons})
+    return {
+        "reasons": reasons,
+        "gathered": await gathered(tx, things),
+        "messages": await messages(tx, things),
+    }

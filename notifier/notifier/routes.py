@@ -167,7 +167,7 @@ DEFAULT = Route(
     routes=(
         Route(name="production", when=_when(kind="deployment", production="true"), manner=Manner()),
         Route(name="elsewhere", when=_when(kind="deployment"), manner=NOBODY),
-        Route(name="needs-people", when=_when(kind=("incident", "approval", "nudge", "summary")), manner=Manner()),
+        Route(name="needs-people", when=_when(kind=("incident", "approval", "summary")), manner=Manner()),
         Route(name="builds", when=_when(kind="build", branch=("main", "master")), manner=Manner(tell="digest")),
         Route(name="other-builds", when=_when(kind="build"), manner=NOBODY),
         Route(name="passed-gates", when=_when(kind="quality", state=("passed", "none", "")), manner=NOBODY),

@@ -65,6 +65,7 @@ DECLARED: dict[Service, dict[str, str]] = {
         "GET /v1/notifications": "viewer",
         "GET /v1/notifications/channels": "viewer",
         "GET /v1/notifications/held": "viewer",
+        "GET /v1/notifications/explain": "viewer",
     },
 }
 READ_ONLY = {METRICS_SVC: "viewer"}  # whatever it answers is a question

@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.living import ThingKind
 from notifier.placing import Place, place
 from notifier.route_file import InvalidRoutes, inlined, read
 from notifier.routes import DEFAULT, About, choose
@@ -119,9 +121,7 @@ def test_a_channel_is_told_once_by_the_first_route_that_names_it() -> None:
 
 
 @given(
-    kind=st.sampled_from(
-        ["deployment", "incident", "approval", "nudge", "summary", "change", "build", "alert", "quality", "release"]
-    ),
+    kind=st.sampled_from(get_args(ThingKind)),
     state=st.sampled_from(["", "failed", "passed", "open", "merged"]),
     team=st.sampled_from(["", "payments", "other"]),
     severity=st.sampled_from(["", "critical", "low"]),

@@ -11,7 +11,8 @@ KINDS = """
 ALTER TABLE thing
     DROP CONSTRAINT thing_kind_check,
     ADD CONSTRAINT thing_kind_check CHECK (kind IN (
-        'deployment', 'incident', 'approval', 'nudge', 'summary', 'bulletin', 'change', 'build', 'alert', 'quality', 'release'
+        'deployment', 'incident', 'approval', 'nudge', 'summary', 'bulletin', 'change', 'build', 'alert', 'quality',
+        'release'
     ))
 """
 # `pile`: what is told together in a channel. A thing waits once per channel.
