@@ -13,6 +13,7 @@ from em.commands import (
     demo,
     doctor,
     gate,
+    init,
     logs,
     policy,
     provision,
@@ -76,6 +77,7 @@ app.command()(sources.send)
 app.command(name="new-source")(sources.new_source)
 app.add_typer(sources.report, name="report")
 app.add_typer(sources.fixture, name="fixture")
+app.add_typer(init.app, name="init")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead.app, name="dead")
 app.add_typer(spool.app, name="spool")
