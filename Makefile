@@ -78,6 +78,10 @@ bench-approvals: $(VENV)/.dev ## What approvals-svc promises: build/bench-approv
 bench-metrics: $(VENV)/.dev ## What metrics-svc promises of its speed: build/bench-metrics.json (EVENTS=20000 is quick; ONLY=figure)
 	@$(BIN)/python -m tests.bench.metrics $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))
 
+.PHONY: bench-notifier
+bench-notifier: $(VENV)/.dev ## What notifier's sender promises: build/bench-notifier.json (BACKLOG=600 is quick)
+	@$(BIN)/python -m tests.bench.notifier $(if $(BACKLOG),--backlog $(BACKLOG))
+
 .PHONY: compose-test
 compose-test: $(VENV)/.embedded ## The demo against compose.yaml, where a Docker daemon answers
 	@sh deploy/docker/compose-test.sh

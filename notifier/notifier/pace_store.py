@@ -240,6 +240,13 @@ async def quota(tx: Connection, terms: Terms) -> dict[str, object]:
     }
 
 
+async def room(tx: Connection, terms: Terms) -> int:
+    """Posts of today that are left for others than approvals and incidents."""
+    day = terms.day(await tx.fetchval("SELECT clock_timestamp()"))
+    posts = await tx.fetchval("SELECT posts FROM quota WHERE day = $1", day)
+    return max(0, terms.bulk_posts_a_day - (posts or 0))
+
+
 async def warn_once(tx: Connection, terms: Terms) -> bool:
     """True for the one replica that is the first to see today's quota nearly used up."""
     day = terms.day(await tx.fetchval("SELECT clock_timestamp()"))

@@ -122,10 +122,10 @@ class Sender:
 
     async def _start_due(self, group: asyncio.TaskGroup, calls: set[asyncio.Task[None]]) -> float:
         """Seconds until the next look, unless a call ends before."""
+        await self._look()
         if not await self._may_call():
             return POLL_S
         await self._recover()
-        await self._look()
         while len(calls) < CALLS_MAX:
             work = await self._claim(urgent_only=len(calls) >= CALLS_MAX - URGENT_CALLS)
             if work is None:
@@ -180,6 +180,7 @@ class Sender:
             for lane, messages, oldest_s in await pace_store.lanes(connection):
                 metrics.slack_queue.labels(lane=lane).set(messages)
                 metrics.slack_queue_oldest.labels(lane=lane).set(oldest_s)
+            metrics.slack_quota_left.set(await pace_store.room(connection, self.terms))
             if await pace_store.warn_once(connection, self.terms):
                 log.warning("slack.quota_nearly_used", posts_max=self.terms.posts_a_day)
             if collapsed := await overflow_store.collapse(connection, self.terms):

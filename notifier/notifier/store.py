@@ -192,7 +192,7 @@ async def messages(tx: Connection, asked: Asked, *, after: str, limit: int) -> l
     rows = await tx.fetch(
         """
         SELECT message.key, coalesce(thing.kind, 'note') AS kind, thing, root, channel, state, urgent, version,
-               shown_version, attempt, channel_id, ts, created_at, not_before, last_error,
+               shown_version, attempt, channel_id, ts, created_at, not_before, last_error, digest,
                (
                    SELECT coalesce(json_agg(latest), '[]')::text FROM (
                        SELECT number, job, started_at, ended_at, outcome, error FROM call

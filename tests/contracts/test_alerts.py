@@ -23,7 +23,7 @@ def known() -> set[str]:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_rule_names_metrics_of_ours_and_what_to_do(rule: dict[str, Any]) -> None:
-    named = set(re.findall(r"\b(?:(?:em|approvals)_[a-z_]+|up\b)", re.sub(r"{[^}]*}", "", rule["expr"])))
+    named = set(re.findall(r"\b(?:(?:em|approvals|slack)_[a-z_]+|up\b)", re.sub(r"{[^}]*}", "", rule["expr"])))
 
     assert named
     assert named <= known()

@@ -62,8 +62,9 @@ async def test_quota_is_exact_across_replicas_and_the_rest_is_one_message_per_ch
     await sending.control("/slack/settings", {"posts_per_s": 100, "post_burst": 100})
     for channel in CHANNELS:
         await sending.write(channel, [f"{channel} {number}" for number in range(8)])
-    faults = {"service": "slack", "kind": "drop_before", "method": "chat.postMessage", "every": 7}
-    await sending.control("/faults", [faults])
+    fault = {"service": "slack", "method": "chat.postMessage"}
+    await sending.control("/faults", [{**fault, "kind": "drop_before", "every": 7}])
+    await sending.control("/faults", [{**fault, "kind": "rate_limited", "every": 9}])
     settings: dict[str, Any] = {"slack_post_interval_s": 0.02, "max_daily_slack_posts": 40}
 
     async with sending.senders(4, **settings):

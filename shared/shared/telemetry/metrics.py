@@ -102,5 +102,6 @@ slack_waited = Histogram(
 slack_queue = Gauge("slack_queue_messages", "Messages whose time has come and that are not shown yet", ["lane"])
 slack_queue_oldest = Gauge("slack_queue_oldest_seconds", "How long the first of them has waited", ["lane"])
 slack_quota_posts = Counter("quota_slack_posts_total", "Posts that count against MAX_DAILY_SLACK_POSTS")
+slack_quota_left = Gauge("slack_quota_left_posts", "Posts of today left for others than approvals and incidents")
 slack_channels_barred = Counter("slack_channels_barred_total", "Channels found to take nothing any more")
 notifications_held = Counter("em_notifications_held_total", "Messages law 9 held back", ["reason"])
