@@ -31,7 +31,7 @@ from ingest.schemes import (
     Token,
 )
 from ingest.source import Grade, Source, declared
-from notifier import transitions, webhooks
+from notifier import routes, transitions, webhooks
 from shared.contracts.commands import COMMANDS, GONE, ROLES, Command
 from shared.contracts.services import SERVICES
 from shared.settings import EnvironmentSettings
@@ -43,6 +43,7 @@ README = Path("README.md")
 APPROVALS = Path("docs/approvals.md")
 NOTIFIER = Path("docs/notifier.md")
 MODES = re.compile(r"(<!-- modes: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of modes -->)")
+CONDITIONS = re.compile(r"(<!-- conditions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of conditions -->)")
 TRANSITIONS = re.compile(r"(<!-- transitions: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of transitions -->)")
 COMMANDS_PAGE = Path("docs/commands.md")
 TABLE_OF_COMMANDS = re.compile(r"(<!-- commands: written by `make docs` -->\n)(?:.*\n)*?(?=<!-- end of commands -->)")
@@ -167,6 +168,9 @@ def messages(text: str) -> str:
     ]
     lines = ["| thing | from | to | in Slack | why |", "|---|---|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows)]
     text = TRANSITIONS.sub(lambda found: found[1] + "\n".join(lines) + "\n", text)
+    asked = [f"| `{field}` | {meaning} |" for field, meaning in routes.FIELDS.items()]
+    conditions = ["| condition | what it asks |", "|---|---|", *asked]
+    text = CONDITIONS.sub(lambda found: found[1] + "\n".join(conditions) + "\n", text)
     lacks = [f"| {what} | {instead} |" for what, instead in webhooks.LACKS.items()]
     table = ["| what a webhook can't | what happens instead |", "|---|---|", *lacks]
     return MODES.sub(lambda found: found[1] + "\n".join(table) + "\n", text)

@@ -1,6 +1,6 @@
 """Who is told of what, where and how: the tree of routes.yaml. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
@@ -36,6 +36,25 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     author_class: str = ""
     labels: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+
+
+# What `if` and `unless` can ask, and what it means.
+FIELDS: Mapping[str, str] = {
+    "kind": "change, build, deployment, incident, alert, quality, release, approval or summary",
+    "state": "as in the table of transitions: `failed`, `open`, `merged` …",
+    "source": "the platform that told it",
+    "service": "as the catalog calls it",
+    "team": "the service's team",
+    "repository": "`owner/name`",
+    "branch": "of a change the one it goes to, of a build its own",
+    "environment": "as the platform calls it",
+    "production": "`true` or `false`, by the catalog",
+    "severity": "of incidents and alerts: critical, high, or the platform's own word",
+    "author": "who wrote, deployed or asked: a person of the catalog, else the platform's name",
+    "author_class": "of changes: human, ai_assisted, ai_agent or bot",
+    "labels": "of changes; of alerts `name:value`",
+    "paths": "files that a change's pushes touched, where the platform names them",
+}
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from notifier.living import ThingKind
 from notifier.placing import Place, place
 from notifier.route_file import InvalidRoutes, inlined, read
-from notifier.routes import DEFAULT, About, choose
+from notifier.routes import DEFAULT, FIELDS, About, choose
 from shared.catalog import Catalog, Service
 
 NOW = datetime(2026, 6, 10, 12, tzinfo=UTC)  # a Wednesday
@@ -176,6 +176,17 @@ def test_mistake_is_named_by_line_and_field(text: str, problem: str) -> None:
         read(text)
 
     assert str(refused.value).startswith(problem)
+
+
+def test_every_condition_is_one_of_a_thing_and_is_told_what_it_asks() -> None:
+    assert tuple(FIELDS) == About.__struct_fields__
+
+
+def test_example_of_the_page_can_be_used() -> None:
+    page = Path("docs/notifier.md").read_text(encoding="utf-8")
+    example = page.partition("<!-- routes: an example that tests read -->\n```yaml\n")[2].partition("```")[0]
+
+    assert [route.name for route in read(example).routes[:3]] == ["bots", "major-incidents", "payments"]
 
 
 def test_calendar_beside_the_file_is_part_of_it(tmp_path: Path) -> None:

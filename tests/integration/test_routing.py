@@ -1,0 +1,207 @@
+"""Routes in a running notifier: what waits is told together, lives on as a list, and everything says why."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from em.sandbox.server import Sandbox, sandbox
+from em.sandbox.workspace import SlackSettings
+from shared.contracts.envelope import encode_event, event_headers
+from shared.contracts.events import (
+    BuildFinished,
+    ChangeMerged,
+    ChangeOpened,
+    Event,
+    IncidentOpened,
+    IncidentResolved,
+)
+from shared.contracts.services import NOTIFIER
+from shared.contracts.streams import NOTIFIER_EVENTS
+from tests.line import Line, open_line
+from tests.waiting import until
+
+TOKEN = "xoxb-sandbox"
+WAIT_S = 30
+CATALOG = """
+teams: [{name: payments, slack_channel: "#payments"}]
+services: [{name: checkout, team: payments, repositories: [acme/checkout], incident_services: {pagerduty: [PC]}}]
+"""
+ROUTES = """
+version: 1
+routes:
+  - {name: bots, if: {kind: change, author_class: bot}, tell: nobody}
+  - name: storms
+    if: {kind: incident}
+    group: {by: [kind, service], wait: 1s, interval: 1s}
+"""
+
+
+class Stage:
+    def __init__(self, line: Line, slack: Sandbox, routes: Path) -> None:
+        self.line = line
+        self.slack = slack
+        self.routes = routes
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        async with self.line.broker() as connection:
+            for event in events:
+                subject = self.line.subjects.event(event.kind)
+                await connection.jetstream().publish(subject, encode_event(event), headers=event_headers(event))
+
+        async def is_handled() -> bool:
+            return not await self.line.pending(NOTIFIER_EVENTS)
+
+        await until(is_handled, timeout_s=WAIT_S, what="events were not handled")
+
+    async def transcript(self, channel: str = "#payments") -> list[dict[str, Any]]:
+        url = f"{self.slack.control_url}/slack/messages?channel={channel.replace('#', '%23')}"
+        messages: list[dict[str, Any]] = (await self.line.http.get(url)).raise_for_status().json()
+        return messages
+
+    async def texts(self) -> list[str]:
+        return [message["text"] for message in await self.transcript()]
+
+    async def told(self, *starts: str) -> None:
+        async def is_told() -> bool:
+            texts = await self.texts()
+            return len(texts) == len(starts) and all(t.startswith(s) for t, s in zip(texts, starts, strict=True))
+
+        await until(is_told, timeout_s=WAIT_S, what=f"Slack shows {await self.texts()}, not {starts}")
+
+    async def explained(self, event: str) -> dict[str, Any]:
+        answer = await self.line.http.get(self.line.url(NOTIFIER, f"/v1/notifications/explain?event={event}"))
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+
+@pytest.fixture
+async def stage(nats_url: str, database_url: str, prefix: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    (tmp_path / "catalog.yaml").write_text(CATALOG)
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    async with AsyncExitStack() as stack:
+        settings = SlackSettings(token=TOKEN, auto_create=True, posts_per_s=50, post_burst=50)
+        slack = await stack.enter_async_context(sandbox(slack_settings=settings))
+        environment = {
+            "CATALOG_PATH": str(tmp_path / "catalog.yaml"),
+            "ROUTES_PATH": str(tmp_path / "routes.yaml"),
+            "SLACK_BOT_TOKEN": TOKEN,
+            "SLACK_API_URL": slack.slack_url,
+        }
+        line = await stack.enter_async_context(
+            open_line(
+                nats_url=nats_url,
+                database_url=database_url,
+                prefix=prefix,
+                directory=tmp_path,
+                environment=environment,
+            )
+        )
+        await line.start(NOTIFIER)
+        yield Stage(line, slack, tmp_path / "routes.yaml")
+
+
+def now(ago_s: float = 0) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=ago_s)
+
+
+def stamped(event: Event, name: str, source: str = "github") -> Event:
+    return event.stamped(id=f"{name}-{event.kind}", source=source, origin="live", received_at=now())
+
+
+def incident(number: int, event_type: type[IncidentOpened] | type[IncidentResolved] = IncidentOpened) -> Event:
+    event = event_type(occurred_at=now(), incident_id=f"I{number}", title=f"Down {number}", service_id="PC")
+    return stamped(event, f"I{number}", "pagerduty")
+
+
+def change(number: int, event_type: type[ChangeOpened] | type[ChangeMerged], author: str = "ana") -> Event:
+    event = event_type(
+        occurred_at=now(),
+        repository="acme/checkout",
+        number=number,
+        title=f"Change {number}",
+        author=author,
+        author_kind="bot" if author.endswith("[bot]") else "human",
+        state="merged" if event_type is ChangeMerged else "open",
+    )
+    return stamped(event, f"C{number}")
+
+
+async def test_storm_is_one_message_that_lives_on_and_a_resolve_has_its_note(stage: Stage) -> None:
+    await stage.publish([incident(number) for number in range(5)])
+    await stage.told("Together: 5 incidents open")
+
+    await stage.publish([incident(3, IncidentResolved)])
+    await stage.told("Together: 4 incidents open · 1 incident resolved", "Incident resolved: Down 3 (checkout)")
+    note = (await stage.transcript())[1]
+    assert note["thread_ts"] == (await stage.transcript())[0]["ts"]
+
+    alone = incident(9)
+    await stage.publish([alone])
+    await stage.told("Together", "Incident resolved", "Incident open: Down 9 (checkout)")
+    found = await stage.explained(alone.id)
+    assert [(each["decision"], each["route"]) for each in found["reasons"]] == [("group", "routes/storms")]
+    assert [message["channel"] for message in found["messages"]] == ["#payments"]
+
+
+async def test_what_can_wait_is_one_digest_and_bots_are_nobodys_news(stage: Stage) -> None:
+    build = BuildFinished(
+        occurred_at=now(), repository="acme/checkout", build_id="7", name="CI", branch="main", outcome="failed"
+    )
+    bot = change(3, ChangeOpened, author="renovate[bot]")
+    changes = [change(1, ChangeOpened), change(1, ChangeMerged), change(2, ChangeOpened)]
+    await stage.publish([*changes, bot, stamped(build, "B7")])
+
+    gathered = await stage.line.fetch("SELECT thing, channel, how FROM notifier.gathered ORDER BY thing")
+    assert [(row["channel"], row["how"]) for row in gathered] == [("#payments", "digest")] * 3
+    assert await stage.texts() == []
+    found = await stage.explained(bot.id)
+    assert [(each["decision"], each["route"]) for each in found["reasons"]] == [("nobody", "routes/bots")]
+    assert found["messages"] == []
+
+    await stage.line.fetch("UPDATE notifier.gathered SET due_at = now()")
+    await stage.told("Today's digest: 1 change merged · 1 change open · 1 build failed")
+    [message] = await stage.transcript()
+    said = "\n".join(block["text"]["text"] for block in message["blocks"] if block["type"] == "section")
+    assert said.count("•") == 3
+    assert "renovate" not in said
+
+    again = await stage.explained("change:github:acme/checkout:2")
+    assert [message["state"] for message in again["messages"]] == ["shown"]
+
+
+async def test_new_routes_hold_without_a_restart_and_bad_ones_change_nothing(stage: Stage) -> None:
+    async def status() -> dict[str, Any]:
+        answer = (await stage.line.http.get(stage.line.url(NOTIFIER, "/health"))).json()
+        return msgspec.convert(answer["routes"], dict[str, Any])
+
+    stage.routes.write_text("version: 1\nroutes:\n  - {name: x, if: {sevrity: high}}\n")
+
+    async def is_refused() -> bool:
+        return "sevrity" in (await status()).get("problem", "")
+
+    await until(is_refused, timeout_s=WAIT_S, what="a bad file was not refused")
+    assert (await status())["version"] == 1
+
+    stage.routes.write_text("version: 1\nroutes:\n  - {name: all, if: {kind: change}}\n")
+
+    async def is_taken() -> bool:
+        return bool((await status())["version"] == 2)
+
+    await until(is_taken, timeout_s=WAIT_S, what="new routes were not taken")
+    await stage.publish([change(1, ChangeOpened)])
+    await stage.told("Change acme/checkout #1 open: Change 1 · by ana")
+
+
+async def test_old_facts_are_held_and_say_so(stage: Stage) -> None:
+    event = IncidentOpened(occurred_at=now(7 * 3600), incident_id="old", title="Long ago", service_id="PC")
+    old = stamped(event, "old", "pagerduty")
+    await stage.publish([old])
+
+    [reason] = (await stage.explained(old.id))["reasons"]
+    assert (reason["decision"], reason["why"]) == ("held", "it is too old to be news")
+    assert await stage.texts() == []
