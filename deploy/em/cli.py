@@ -15,6 +15,7 @@ from em.commands import (
     gate,
     init,
     logs,
+    notify,
     policy,
     provision,
     rebuild,
@@ -78,6 +79,7 @@ app.command(name="new-source")(sources.new_source)
 app.add_typer(sources.report, name="report")
 app.add_typer(sources.fixture, name="fixture")
 app.add_typer(init.app, name="init")
+app.add_typer(notify.app, name="notify")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead.app, name="dead")
 app.add_typer(spool.app, name="spool")

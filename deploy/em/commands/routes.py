@@ -33,7 +33,7 @@ def check(file: File = None) -> None:
     adopt_stack()
     from notifier.routes import walk
 
-    root = _routes(file or _path("ROUTES_PATH"))
+    root = _routes(file or path_of("ROUTES_PATH"))
     SCREEN.line(f"{sum(1 for _ in walk(root)) - 1} routes, no mistake")
 
 
@@ -51,9 +51,9 @@ def explain(
     """
     adopt_stack()
     if event == "-" or Path(event).suffix == ".json":
-        text = sys.stdin.read() if event == "-" else _text(Path(event))
-        placed = _would_place(_event(text), file, catalog, at.replace(tzinfo=UTC) if at else datetime.now(UTC))
-        _print_places(placed, as_json)
+        text = sys.stdin.read() if event == "-" else text_of(Path(event))
+        placed = would_place(event_of(text), file, catalog, at.replace(tzinfo=UTC) if at else datetime.now(UTC))
+        print_places(placed, as_json)
         return
     told = operator.run(lambda: _what_became(event))
     if not told["reasons"]:
@@ -61,15 +61,15 @@ def explain(
     _print_story(told, as_json)
 
 
-def _would_place(event: "ThingEvent", file: Path | None, catalog: Path | None, now: datetime) -> "Placed":
+def would_place(event: "ThingEvent", file: Path | None, catalog: Path | None, now: datetime) -> "Placed":
     from notifier.about import about
     from notifier.living import merge
     from notifier.placing import place
 
-    known = _catalog(catalog or _path("CATALOG_PATH"))
+    known = catalog_of(catalog or path_of("CATALOG_PATH"))
     content = merge({}, event)
     default = os.environ.get("SLACK_DEFAULT_CHANNEL", "#engineering")
-    root = _routes(file or _path("ROUTES_PATH"))
+    root = _routes(file or path_of("ROUTES_PATH"))
     return place(content, about(content, known), root, known, default=default, now=now)
 
 
@@ -81,7 +81,7 @@ async def _what_became(event: str) -> dict[str, Any]:
         return await reason_store.story(tx, event)
 
 
-def _event(text: str) -> "ThingEvent":
+def event_of(text: str) -> "ThingEvent":
     import msgspec
 
     from notifier.living import SLOTS
@@ -100,14 +100,14 @@ def _event(text: str) -> "ThingEvent":
     return event
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EmError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _path(variable: str) -> Path | None:
+def path_of(variable: str) -> Path | None:
     value = os.environ.get(variable)
     return Path(value) if value else None
 
@@ -122,7 +122,7 @@ def _routes(path: Path | None) -> "Route":
         raise EmError(str(error)) from None
 
 
-def _catalog(path: Path | None) -> "Catalog":
+def catalog_of(path: Path | None) -> "Catalog":
     from shared import catalog
     from shared.settings import InvalidConfiguration
 
@@ -132,7 +132,7 @@ def _catalog(path: Path | None) -> "Catalog":
         raise EmError(str(error)) from None
 
 
-def _print_places(placed: "Placed", as_json: bool) -> None:
+def print_places(placed: "Placed", as_json: bool) -> None:
     import msgspec
 
     if as_json:
