@@ -6,6 +6,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+NEVER = "never"  # an empty variable is one that is not set
 # Who starts later than that says nothing any more on that day.
 LATE_MAX = timedelta(hours=2)
 _SCHEDULE = re.compile(r"(?P<days>[a-z,-]+) (?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)", re.ASCII)
@@ -31,12 +32,12 @@ class Schedule(NamedTuple):
 
 
 def read_schedule(text: str) -> Schedule | None:
-    """`mon-fri 09:00`, `mon,thu 16:30`; None for the empty text. Raises ValueError."""
-    if not text:
+    """`mon-fri 09:00`, `mon,thu 16:30`; None for `never`. Raises ValueError."""
+    if text.lower() == NEVER:
         return None
     found = _SCHEDULE.fullmatch(text.lower())
     if found is None:
-        raise ValueError("must be days and a time, e.g. `mon-fri 09:00` or `mon,thu 16:30`")
+        raise ValueError("must be days and a time, e.g. `mon-fri 09:00` or `mon,thu 16:30`, or `never`")
     days = frozenset(day for part in found["days"].split(",") for day in _days(part))
     return Schedule(days, time(int(found["hour"]), int(found["minute"])))
 

@@ -19,10 +19,10 @@ class Settings(CatalogSettings):
     metrics_svc_port: int = Field(8002, description="Port of metrics-svc's HTTP server")
     demo_page_path: Path | None = Field(None, description="Page served at /demo while DEMO=true")
     standup_at: Annotated[str, AfterValidator(_scheduled)] = Field(
-        "mon-fri 09:00", description="When each team's standup is posted, where there is anything to say; empty: never"
+        "mon-fri 09:00", description="When each team's standup is posted, where there is anything to say, or `never`"
     )
     sprint_at: Annotated[str, AfterValidator(_scheduled)] = Field(
-        "", description="When the health of each team's sprint is posted, e.g. `mon 09:00`; empty: never"
+        "never", description="When the health of each team's sprint is posted, e.g. `mon 09:00`, or `never`"
     )
     digest_timezone: ZoneInfo = Field(
         ZoneInfo("UTC"), description="IANA zone of these times, for teams that have none in the catalog"

@@ -49,7 +49,7 @@ def build(
             "slack": sender.problem,
         },
         details=lambda: {
-            "integrations": {"slack": sender.status},
+            "integrations": {"slack": sender.status, "model": _model_status(settings)},
             "catalog": catalogs.status,
             "routes": routes.status,
             "templates": {"own": templates.own, "problems": templates.problems},
@@ -119,3 +119,9 @@ def build(
 def _page(items: list[Json], limit: int, key: str) -> Json:
     page = items[:limit]
     return {"items": page, "next": page[-1][key] if len(items) > limit else None}
+
+
+def _model_status(settings: Settings) -> str:
+    if not settings.agent_llm_enabled:
+        return "off"
+    return "ok" if settings.openai_api_key.get_secret_value() else "off: OPENAI_API_KEY is not set"

@@ -6,7 +6,18 @@ from typing import TypeVar
 
 import msgspec
 
-from notifier import bulletin, explain, forms, gather_store, posted_store, reason_store, store, timelines, usage
+from notifier import (
+    bulletin,
+    explain,
+    forms,
+    gather_store,
+    posted_store,
+    prose_store,
+    reason_store,
+    store,
+    timelines,
+    usage,
+)
 from notifier.about import about
 from notifier.cards import BulletinCard, NothingKnown, card
 from notifier.explain import Reason
@@ -258,6 +269,10 @@ def _state(content: Content, catalog: Catalog) -> str:
         return ""
 
 
+def _is_scheduled(event: ThingEvent | None) -> bool:
+    return isinstance(event, Bulletin) and not event.user
+
+
 async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
     changed = [outcome for outcome in outcomes if outcome.absorbed.changed]
     await store.know(tx, [(o.key, o.kind, o.absorbed.content) for o in changed])
@@ -266,6 +281,8 @@ async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
     await store.tell(tx, cards)
     await gather_store.give_up(tx, [(card.thing, card.channel) for card in cards])
     await gather_store.gather(tx, [(key, place) for key, place in placed if not place.is_now])
+    scheduled = [o.key for o in outcomes if _is_scheduled(o.absorbed.acts_by)]
+    await prose_store.want(tx, scheduled)
     await posted_store.expect(tx, [expected for outcome in outcomes for expected in outcome.expected])
     await store.note(tx, [note for outcome in outcomes for note in outcome.notes])
     await store.retell(tx, [o.key for o in changed if o.told])

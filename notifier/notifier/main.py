@@ -10,14 +10,17 @@ from notifier.gathering import Gathering
 from notifier.handlers import Handlers, Rules
 from notifier.limiter import Terms
 from notifier.living import Acting
+from notifier.model import Model
 from notifier.render import OURS
 from notifier.route_versions import RouteVersions
 from notifier.samples import tried
 from notifier.sender import Sender
 from notifier.settings import Settings
 from notifier.settlement import Limits
+from notifier.slack import Slack
 from notifier.templates import Templates
 from notifier.whereabouts import Whereabouts
+from notifier.writing import Writing
 from shared.bus import Relay, open_bus
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
@@ -26,6 +29,9 @@ from shared.db import Pool
 from shared.db.catalogs import Catalogs, CurrentCatalog
 from shared.db.pool import open_pool
 from shared.http.server import serve
+from shared.telemetry import logs
+
+log = logs.get(__name__)
 
 
 async def run(settings: Settings) -> None:
@@ -52,17 +58,9 @@ async def run(settings: Settings) -> None:
                 routes=routes,
             )
             whereabouts = Whereabouts(pool=pool, slack=slack)
-            loops = [
-                bus.watch,
-                catalogs.watch,
-                routes.watch,
-                events.run,
-                asked.run,
-                gathering.run,
-                sender.run,
-                relay.run,
-                whereabouts.run,
-            ]
+            writing = Writing(pool=pool, model=_model(settings) if isinstance(slack, Slack) else None)
+            telling = [gathering.run, sender.run, whereabouts.run, writing.run]
+            loops = [bus.watch, catalogs.watch, routes.watch, events.run, asked.run, relay.run, *telling]
             await serve(app, host=settings.host, port=settings.notifier_port, loops=loops)
 
 
@@ -97,6 +95,21 @@ def _rules(
         default_channel=settings.slack_default_channel,
         subjects=subjects,
         templates=templates,
+    )
+
+
+def _model(settings: Settings) -> Model | None:
+    key = settings.openai_api_key.get_secret_value()
+    if not settings.agent_llm_enabled:
+        return None
+    if not key:
+        log.warning("model.off", variable="OPENAI_API_KEY")
+        return None
+    return Model(
+        url=settings.openai_base_url,
+        name=settings.openai_model,
+        api_key=key,
+        timeout_s=settings.openai_timeout_s,
     )
 
 

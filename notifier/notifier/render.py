@@ -195,6 +195,7 @@ def _bulletin(card: BulletinCard) -> Mapping[str, Any]:
     return {
         "title": Mrkdwn(bulletin.title(told)),
         "in_short": Mrkdwn(bulletin.in_short(told.sections)),
+        "prose": told.prose,
         "sections": [Mrkdwn(markup) for markup in bulletin.lead(told.sections)],
     }
 

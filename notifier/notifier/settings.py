@@ -54,6 +54,16 @@ class Settings(CatalogSettings):
     )
     fresh_for_s: float = Field(3600, gt=0, description="Seconds for which something that happened is worth telling")
 
+    agent_llm_enabled: bool = Field(
+        False, description="Add a model's few words to lists that are told by schedule, where they pass the checks"
+    )
+    openai_base_url: str = Field(
+        "https://api.openai.com/v1", pattern="^https?://", description="OpenAI-compatible endpoint of that model"
+    )
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Its key; without one the model stays off")
+    openai_model: str = Field("gpt-4o-mini", description="Name of that model")
+    openai_timeout_s: float = Field(20, gt=0, description="Seconds that its answer may take")
+
     @model_validator(mode="after")
     def _webhooks(self) -> "Settings":
         urls_of(self.slack_webhook_url.get_secret_value())

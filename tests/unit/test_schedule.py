@@ -14,7 +14,7 @@ BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", None),
+        ("never", None),
         ("mon 09:00", Schedule(frozenset({0}), time(9))),
         ("mon-fri 09:30", Schedule(frozenset({0, 1, 2, 3, 4}), time(9, 30))),
         ("Mon,thu-sat 23:59", Schedule(frozenset({0, 3, 4, 5}), time(23, 59))),

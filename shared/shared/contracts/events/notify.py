@@ -37,7 +37,8 @@ class Bulletin(Event, frozen=True, kw_only=True, tag="notify.bulletin"):
     """One message of several sections: in `channel`, else in that of the team, else where everything goes.
 
     `about`: standup, triage, sprint or week. `user` asked for it, in the channel `asked_in`, and hears where it is; a
-    schedule did where it is empty. Worth telling until `until`.
+    schedule did where it is empty. Worth telling until `until`. `prose`: a model's words about it, which notifier adds
+    after checking them.
     """
 
     about: str
@@ -48,6 +49,7 @@ class Bulletin(Event, frozen=True, kw_only=True, tag="notify.bulletin"):
     user: str = ""
     asked_in: str = ""
     until: Instant | None = None
+    prose: str = ""
 
 
 class Nudge(Event, frozen=True, kw_only=True, tag="notify.nudge"):
