@@ -79,7 +79,7 @@ bench-metrics: $(VENV)/.dev ## What metrics-svc promises of its speed: build/ben
 	@$(BIN)/python -m tests.bench.metrics $(if $(EVENTS),--events $(EVENTS)) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-notifier
-bench-notifier: $(VENV)/.dev ## What notifier's sender promises: build/bench-notifier.json (BACKLOG=600 is quick)
+bench-notifier: $(VENV)/.dev ## What notifier promises: build/bench-notifier.json (BACKLOG=600 is quick)
 	@$(BIN)/python -m tests.bench.notifier $(if $(BACKLOG),--backlog $(BACKLOG))
 
 .PHONY: compose-test

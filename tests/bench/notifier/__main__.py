@@ -1,4 +1,4 @@
-"""`make bench-notifier`: what notifier's sender promises, measured against the sandbox Slack, printed and written."""
+"""`make bench-notifier`: what notifier promises, measured against the sandbox Slack, printed and written."""
 
 import argparse
 import asyncio
@@ -12,11 +12,14 @@ from shared.telemetry import logs
 from tests.backends import TEMPLATE, database_of, execute
 from tests.bench.machine import BUILD, machine, require_a_disk
 from tests.bench.notifier import pacing, storms
+from tests.fuzzing import fuzz
 
 RESULT = BUILD / "bench-notifier.json"
 BACKLOG = 10_000
+PAYLOADS = 100_000
 BARS = {
     **dict.fromkeys(("lost_bot", "doubled_bot", "lost_webhook", "order_violations", "quota_over"), ("=", 0.0)),
+    **dict.fromkeys(("fuzz_over_limit", "injected_mentions"), ("=", 0.0)),
     "drain_ratio": ("<=", 1.1),
     "http429_share": ("<=", 0.005),
     "urgent_p99_ms": ("<=", 2_000.0),
@@ -38,7 +41,9 @@ async def measure(backlog: int) -> dict[str, float]:
             found = await pacing.drain(postgres.dsn, backlog=backlog)
             found |= await pacing.updates(postgres.dsn, changes=round(20 * share) or 1)
             found |= await pacing.quota(postgres.dsn)
-            return found | await storms.measure(postgres.dsn, share=share)
+            found |= await storms.measure(postgres.dsn, share=share)
+    hostile = fuzz(round(PAYLOADS * share))
+    return {**found, "fuzz_over_limit": hostile.over_limit, "injected_mentions": hostile.injected}
 
 
 def main() -> None:
