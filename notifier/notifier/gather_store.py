@@ -84,6 +84,22 @@ async def take(tx: Connection) -> Pile | None:
     )
 
 
+async def hasten_digests(tx: Connection, channels: Sequence[str]) -> dict[str, int]:
+    """What waits for a digest in these channels, by name or Slack's id, is due now; how many things, by channel."""
+    rows = await tx.fetch(
+        """
+        WITH hastened AS (
+            UPDATE gathered SET due_at = now() WHERE how = 'digest' AND channel IN (
+                SELECT unnest($1::text[]) UNION SELECT name FROM pace WHERE channel_id = ANY($1::text[])
+            ) RETURNING channel
+        )
+        SELECT channel, count(*) AS things FROM hastened GROUP BY channel
+        """,
+        list(channels),
+    )
+    return {row["channel"]: row["things"] for row in rows}
+
+
 async def contents(tx: Connection, things: Collection[str]) -> dict[str, Content]:
     rows = await tx.fetch("SELECT key, content::text FROM thing WHERE key = ANY($1::text[]) ORDER BY key", list(things))
     return {row["key"]: decode(row["content"]) for row in rows}

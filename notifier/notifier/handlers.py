@@ -16,9 +16,9 @@ from notifier import (
     reason_store,
     store,
     timelines,
-    usage,
 )
 from notifier.about import about
+from notifier.answering import answered
 from notifier.cards import BulletinCard, NothingKnown, card
 from notifier.explain import Reason
 from notifier.gathering import new_card, relist
@@ -45,7 +45,7 @@ from notifier.settled import settled
 from notifier.templates import Templates
 from notifier.transitions import row, state
 from shared.catalog import Catalog
-from shared.contracts.commands import Invocation, owned_by
+from shared.contracts.commands import owned_by
 from shared.contracts.envelope import event_message
 from shared.contracts.events import Approval, Bulletin, ChatAction, ChatCommand, Event, Nudge, Reply
 from shared.contracts.services import NOTIFIER
@@ -194,17 +194,10 @@ class Handlers:
         """`help`, and what is no command; the others are answered by their owners."""
         ours = [(c, invocation) for c in commands if (invocation := owned_by(NOTIFIER.name, c.text))]
         fresh = await self._fresh(tx, [command for command, _ in ours], COMMAND_FRESH_FOR)
+        catalog = (await self._rules.catalogs.current(tx)).content
         for command, invocation in ours:
-            if command in fresh and (text := await self._answered(tx, command, invocation)):
+            if command in fresh and (text := await answered(tx, command, invocation, catalog)):
                 await store.whisper(tx, [(command.id, command.channel, command.user, text)])
-
-    async def _answered(self, tx: Connection, command: ChatCommand, invocation: Invocation) -> str:
-        """What is said at once; empty where it is said later."""
-        if invocation.problem:
-            return invocation.problem
-        if invocation.command is not None and invocation.command.name == "incident post":
-            return await timelines.post(tx, command, invocation, (await self._rules.catalogs.current(tx)).content)
-        return usage.answer(invocation, typed=command.text)
 
     async def on_action(self, actions: Sequence[ChatAction], tx: Connection) -> None:
         """The button that asks for a reason opens a form; every other click is its owner's."""

@@ -36,6 +36,8 @@ TYPED = {
     "incident note": ("{id} Rolled back", r"Noted of incident {id}"),
     "incident sev": ("{id} S1", r"Incident {id} is S1 \(high\) now"),
     "incident post": ("{id} #payments", r"Posted: <https://.*\|the message> in <#C"),
+    "explain": ("incident:slack:{id}", r"incident.opened: now in "),
+    "digest now": ("", r"Nothing waits for the digest"),
     "incident close": ("{id}", r"Incident {id} is closed"),
     "help": ("standup", r"`/em standup post \[#channel\] \[hours\]`"),
     "approvals": ("", r"[Nn]othing waits"),

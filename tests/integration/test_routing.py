@@ -16,9 +16,11 @@ from shared.contracts.events import (
     BuildFinished,
     ChangeMerged,
     ChangeOpened,
+    ChatCommand,
     Event,
     IncidentOpened,
     IncidentResolved,
+    SignedRequest,
 )
 from shared.contracts.services import NOTIFIER
 from shared.contracts.streams import NOTIFIER_EVENTS
@@ -59,6 +61,10 @@ class Stage:
         await until(is_handled, timeout_s=WAIT_S, what="events were not handled")
 
     async def transcript(self, channel: str = "#payments") -> list[dict[str, Any]]:
+        """What everybody sees."""
+        return [message for message in await self.messages(channel) if not message["ephemeral_for"]]
+
+    async def messages(self, channel: str) -> list[dict[str, Any]]:
         url = f"{self.slack.control_url}/slack/messages?channel={channel.replace('#', '%23')}"
         messages: list[dict[str, Any]] = (await self.line.http.get(url)).raise_for_status().json()
         return messages
@@ -113,6 +119,14 @@ def stamped(event: Event, name: str, source: str = "github") -> Event:
     return event.stamped(id=f"{name}-{event.kind}", source=source, origin="live", received_at=now())
 
 
+def typed(text: str) -> Event:
+    signed = SignedRequest(body=b"", timestamp="", signature="")
+    command = ChatCommand(
+        occurred_at=now(), team="T1", user="U0ANA", channel="#payments", command="/em", text=text, signed=signed
+    )
+    return stamped(command, text, source="slack")
+
+
 def incident(number: int, event_type: type[IncidentOpened] | type[IncidentResolved] = IncidentOpened) -> Event:
     event = event_type(occurred_at=now(), incident_id=f"I{number}", title=f"Down {number}", service_id="PC")
     return stamped(event, f"I{number}", "pagerduty")
@@ -163,12 +177,18 @@ async def test_what_can_wait_is_one_digest_and_bots_are_nobodys_news(stage: Stag
     assert [(each["decision"], each["route"]) for each in found["reasons"]] == [("nobody", "routes/bots")]
     assert found["messages"] == []
 
-    await stage.line.fetch("UPDATE notifier.gathered SET due_at = now()")
+    await stage.publish([typed("digest now")])
     await stage.told("Today's digest: 1 change merged · 1 change open · 1 build failed")
     [message] = await stage.transcript()
     said = "\n".join(block["text"]["text"] for block in message["blocks"] if block["type"] == "section")
     assert said.count("•") == 3
     assert "renovate" not in said
+
+    async def is_answered() -> bool:
+        answers = [each["text"] for each in await stage.messages("#payments") if each["ephemeral_for"] == "U0ANA"]
+        return answers == ["What waited for the digest is told now: 3 in #payments."]
+
+    await until(is_answered, timeout_s=WAIT_S, what="whoever asked was not told")
 
     again = await stage.explained("change:github:acme/checkout:2")
     assert [message["state"] for message in again["messages"]] == ["shown"]

@@ -106,6 +106,19 @@ COMMANDS = (
         help="Let somebody vote for you: for hours, days or weeks, 30 days at most",
     ),
     Command(
+        name="digest now",
+        owner=NOTIFIER.name,
+        role="member",
+        help="Tell now what waits for the digest of this channel and of your teams",
+    ),
+    Command(
+        name="explain",
+        arguments="<event>",
+        owner=NOTIFIER.name,
+        role="viewer",
+        help="Why people were, or were not, told of an event or a thing",
+    ),
+    Command(
         name="incident start",
         arguments="<title>",
         owner=NORMALIZER.name,
