@@ -172,9 +172,10 @@ def _incident(card: IncidentCard) -> Mapping[str, Any]:
 
 def _nudge(card: NudgeCard) -> Mapping[str, Any]:
     nudge = card.nudge
+    said = lines(nudge.text, characters_max=NUDGE_MAX_CHARACTERS)
     return {
         "whom": mention(card.mentioned) or name(nudge.person),
-        "said": lines(nudge.text, characters_max=NUDGE_MAX_CHARACTERS) or "…",
+        "said": said if said.strip() else "…",
         "asked_by": name(nudge.asked_by),
         "service": name(nudge.service),
     }

@@ -150,6 +150,13 @@ def test_nudge_mentions_whom_it_is_for_and_keeps_its_lines() -> None:
     assert "Asked by ana" in markup(message)
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n\n", "\u202e\n"])
+def test_nudge_without_words_is_still_a_message(blank: str) -> None:
+    nudge = Nudge(occurred_at=NOW, text=blank)
+
+    assert render(NudgeCard(nudge=nudge)).text == "…"
+
+
 def summary(
     *,
     team: str = "payments",
