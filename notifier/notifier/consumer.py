@@ -3,7 +3,7 @@
 from notifier.handlers import Handlers
 from notifier.living import SLOTS
 from shared.bus import Bus, Consumer
-from shared.contracts.events import Bulletin, ChatAction, ChatCommand, Nudge, Reply
+from shared.contracts.events import Bulletin, ChatAction, ChatCommand, CommitsPushed, Nudge, Reply
 from shared.contracts.streams import NOTIFIER_EVENTS, NOTIFIER_NOTIFY
 from shared.db import Pool
 
@@ -16,6 +16,7 @@ def build(bus: Bus, pool: Pool, handlers: Handlers) -> tuple[Consumer, Consumer]
         durable=NOTIFIER_EVENTS,
         handlers={
             **dict.fromkeys(SLOTS, handlers.on_thing),
+            CommitsPushed: handlers.on_push,
             ChatCommand: handlers.on_command,
             ChatAction: handlers.on_action,
         },

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import msgspec
 
-from notifier.living import Content, decode
+from notifier.living import Content, Posting, decode
 from notifier.placing import Place
 from notifier.render import Message
+from notifier.routes import Thread
 from shared.db import Connection
 
 
@@ -16,6 +17,8 @@ class Pile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     how: str
     urgent: bool
+    thread: Thread
+    repeat_s: float | None
     things: tuple[str, ...]
 
 
@@ -23,12 +26,13 @@ async def gather(tx: Connection, places: Sequence[tuple[str, Place]]) -> None:
     """A group that was told a moment ago is told again only after its interval."""
     await tx.execute(
         """
-        INSERT INTO gathered (thing, channel, pile, how, urgent, due_at)
-        SELECT thing, channel, pile, how, urgent, greatest(due_at, (
+        INSERT INTO gathered (thing, channel, pile, how, urgent, thread, repeat_s, due_at)
+        SELECT thing, channel, pile, how, urgent, thread, repeat_s, greatest(due_at, (
             SELECT told_at + make_interval(secs => interval_s) FROM pile
             WHERE pile.channel = placed.channel AND pile.name = placed.pile
-        )) FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[], $7::float8[])
-            AS placed (thing, channel, pile, how, urgent, due_at, interval_s)
+        )) FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[], $7::float8[],
+            $8::text[], $9::float8[])
+            AS placed (thing, channel, pile, how, urgent, due_at, interval_s, thread, repeat_s)
         ON CONFLICT (thing, channel) DO NOTHING
         """,
         [thing for thing, _ in places],
@@ -38,6 +42,8 @@ async def gather(tx: Connection, places: Sequence[tuple[str, Place]]) -> None:
         [place.urgent for _, place in places],
         [place.due_at for _, place in places],
         [place.manner.group.interval.total_seconds() if place.manner.group else 0.0 for _, place in places],
+        [place.manner.thread for _, place in places],
+        [place.manner.repeat_s for _, place in places],
     )
 
 
@@ -61,7 +67,7 @@ async def take(tx: Connection) -> Pile | None:
     if due is None:
         return None
     rows = await tx.fetch(
-        "DELETE FROM gathered WHERE channel = $1 AND pile = $2 RETURNING thing, how, urgent",
+        "DELETE FROM gathered WHERE channel = $1 AND pile = $2 RETURNING thing, how, urgent, thread, repeat_s",
         due["channel"],
         due["pile"],
     )
@@ -80,6 +86,8 @@ async def take(tx: Connection) -> Pile | None:
         name=due["pile"],
         how=rows[0]["how"],
         urgent=any(row["urgent"] for row in rows),
+        thread=rows[0]["thread"],
+        repeat_s=rows[0]["repeat_s"],
         things=tuple(sorted(row["thing"] for row in rows)),
     )
 
@@ -105,25 +113,25 @@ async def contents(tx: Connection, things: Collection[str]) -> dict[str, Content
     return {row["key"]: decode(row["content"]) for row in rows}
 
 
-async def list_things(
-    tx: Connection, key: str, channel: str, how: str, things: Sequence[str], message: Message, *, urgent: bool
-) -> None:
+async def list_things(tx: Connection, key: str, pile: Pile, message: Message) -> None:
+    channel, things = pile.channel, pile.things
     await tx.execute("INSERT INTO pace (name) VALUES ($1) ON CONFLICT DO NOTHING", channel)
     await tx.execute(
         """
-        INSERT INTO message (key, channel, urgent, content) VALUES ($1, $2, $3, $4::json)
+        INSERT INTO message (key, channel, urgent, content, thread) VALUES ($1, $2, $3, $4::json, $5)
         ON CONFLICT DO NOTHING
         """,
         key,
         channel,
-        urgent,
+        pile.urgent,
         msgspec.json.encode(message).decode(),
+        pile.thread,
     )
     await tx.execute(
         "INSERT INTO listed (message, thing, how) SELECT $1, unnest($2::text[]), $3 ON CONFLICT DO NOTHING",
         key,
         list(things),
-        how,
+        pile.how,
     )
 
 
@@ -154,6 +162,40 @@ async def show(tx: Connection, key: str, message: Message) -> None:
         key,
         msgspec.json.encode(message).decode(),
     )
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """A card that stands for longer than its route lets pass in silence."""
+
+    card: Posting
+    urgent: bool
+    content: Content
+
+
+async def repeats(tx: Connection, *, limit: int) -> list[Again]:
+    """Those that are due; each is due again after its time."""
+    rows = await tx.fetch(
+        """
+        UPDATE message SET repeat_at = now() + make_interval(secs => repeat_s) FROM thing
+        WHERE thing.key = message.thing AND message.key IN (
+            SELECT key FROM message WHERE repeat_at <= now() AND ts > '' ORDER BY repeat_at LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        ) RETURNING message.key, channel, thread, urgent, thing.content::text
+        """,
+        limit,
+    )
+    return [
+        Again(
+            card=Posting(key=row["key"], channel=row["channel"], is_shown=True, thread=row["thread"]),
+            urgent=row["urgent"],
+            content=decode(row["content"]),
+        )
+        for row in rows
+    ]
+
+
+async def stop_repeating(tx: Connection, keys: Collection[str]) -> None:
+    await tx.execute("UPDATE message SET repeat_at = NULL WHERE key = ANY($1::text[])", list(keys))
 
 
 async def now(tx: Connection) -> datetime:

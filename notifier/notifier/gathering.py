@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Collection
 
-from notifier import gather_store, reason_store, store
+from notifier import gather_store, push_store, reason_store, store
 from notifier.about import about
 from notifier.cards import card
 from notifier.listing import Line, render_list
 from notifier.living import Content
 from notifier.placing import Place
-from notifier.store import NewCard
+from notifier.render import note
+from notifier.store import NewCard, NewNote
 from notifier.templates import Templates
+from notifier.transitions import state
 from shared.catalog import Catalog
 from shared.contracts.ids import step_of_entity
 from shared.contracts.services import NOTIFIER
@@ -23,6 +25,8 @@ log = logs.get(__name__)
 
 LOOK_EVERY_S = 1.0
 TIDY_MAX = 5_000
+REPEATS_MAX = 100
+UNSETTLED = frozenset({"open", "acknowledged", "pending", "firing"})
 ALONE = "group"  # a pile of one thing that waited for company shows its card
 
 
@@ -36,6 +40,7 @@ class Gathering:
         async def look() -> None:
             while await self.tell_one() and not stop.is_set():
                 pass
+            await self.repeat()
 
         await look_every(LOOK_EVERY_S, look, stop, name="gathering")
 
@@ -45,27 +50,56 @@ class Gathering:
             catalog = (await self._catalogs.current(connection)).content
             pile = await gather_store.take(connection)
             if pile is None:
-                await reason_store.forget(connection, now=await gather_store.now(connection), limit=TIDY_MAX)
+                now = await gather_store.now(connection)
+                await reason_store.forget(connection, now=now, limit=TIDY_MAX)
+                await push_store.forget(connection, now=now, limit=TIDY_MAX)
                 return False
             await _tell(connection, pile, catalog, self._templates)
         log.info("gathered.told", channel=pile.channel, pile=pile.name, things=len(pile.things))
         return True
 
+    async def repeat(self) -> None:
+        """What still stands as it stood, and should not, is told again in its thread."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            due = await gather_store.repeats(connection, limit=REPEATS_MAX)
+            if not due:
+                return
+            catalog, at = (await self._catalogs.current(connection)).content, await gather_store.now(connection)
+            notes, over = [], []
+            for each in due:
+                shown = card(each.content, catalog)
+                if state(shown) not in UNSETTLED:
+                    over.append(each.card.key)
+                    continue
+                said = note(shown, mentioned=True, templates=self._templates)
+                key = f"{each.card.key}#again:{at.isoformat()}"
+                notes.append(NewNote(key=key, root=each.card, urgent=each.urgent, message=said))
+            await gather_store.stop_repeating(connection, over)
+            await store.note(connection, notes)
+
 
 def new_card(thing: str, place: Place) -> NewCard:
-    return NewCard(thing=thing, channel=place.to, urgent=place.urgent)
+    manner = place.manner
+    return NewCard(thing=thing, channel=place.to, urgent=place.urgent, thread=manner.thread, repeat_s=manner.repeat_s)
 
 
 async def _tell(tx: Connection, pile: gather_store.Pile, catalog: Catalog, templates: Templates) -> None:
     if len(pile.things) == 1 and pile.how == ALONE:
-        await store.tell(tx, [NewCard(thing=pile.things[0], channel=pile.channel, urgent=pile.urgent)])
+        alone = NewCard(
+            thing=pile.things[0],
+            channel=pile.channel,
+            urgent=pile.urgent,
+            thread=pile.thread,
+            repeat_s=pile.repeat_s,
+        )
+        await store.tell(tx, [alone])
         return
     at = await gather_store.now(tx)
     entity = f"{pile.channel}|{pile.name}"
     number = step_of_entity(service=NOTIFIER.name, entity=entity, revision=1, step=at.isoformat())
     message = render_list(pile.how, _lines(await gather_store.contents(tx, pile.things), catalog), templates)
     key = f"list:{number}@{pile.channel}"
-    await gather_store.list_things(tx, key, pile.channel, pile.how, pile.things, message, urgent=pile.urgent)
+    await gather_store.list_things(tx, key, pile, message)
 
 
 async def relist(tx: Connection, things: Collection[str], catalog: Catalog, templates: Templates) -> None:

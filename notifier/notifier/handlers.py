@@ -1,6 +1,6 @@
 """Absorb what happened into the thing that it happened to, and write down what people are to be told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from notifier import (
     gather_store,
     posted_store,
     prose_store,
+    push_store,
     reason_store,
     store,
     timelines,
@@ -47,7 +48,17 @@ from notifier.transitions import row, state
 from shared.catalog import Catalog
 from shared.contracts.commands import owned_by
 from shared.contracts.envelope import event_message
-from shared.contracts.events import Approval, Bulletin, ChatAction, ChatCommand, Event, Nudge, Reply
+from shared.contracts.events import (
+    Approval,
+    Bulletin,
+    Change,
+    ChatAction,
+    ChatCommand,
+    CommitsPushed,
+    Event,
+    Nudge,
+    Reply,
+)
 from shared.contracts.services import NOTIFIER
 from shared.contracts.subjects import Subjects
 from shared.db import Connection, locks, outbox
@@ -59,6 +70,7 @@ COMMAND_FRESH_FOR = timedelta(seconds=60)  # whoever typed it has gone on (desig
 URGENT: frozenset[ThingKind] = frozenset({"approval", "incident"})
 
 E = TypeVar("E", bound=Event)
+Files = Mapping[tuple[str, str], tuple[str, ...]]
 Held = tuple[str, Event, HeldReason]
 
 
@@ -124,8 +136,10 @@ class Handlers:
             return
         await locks.lock(tx, "thing", by_key)
         known, now = await store.things(tx, by_key), await store.database_time(tx)
+        pushed = await push_store.files(tx, {branch(event) for event in events if isinstance(event, Change)})
         outcomes = [
-            self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, routes, now) for k in sorted(by_key)
+            self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, routes, pushed, now)
+            for k in sorted(by_key)
         ]
         await _write(tx, outcomes)
         await timelines.record(tx, events, catalog)
@@ -145,11 +159,14 @@ class Handlers:
         events: Sequence[ThingEvent],
         catalog: Catalog,
         routes: Route,
+        pushed: Files,
         now: datetime,
     ) -> _Outcome:
         absorbed = absorb(thing, events, acting=self._rules.acting, now=now)
         default, content = self._rules.default_channel, absorbed.content
-        placed = place(content, about(content, catalog), routes, catalog, default=default, now=now)
+        changes = [event for event in events if isinstance(event, Change)]
+        files = pushed.get(branch(changes[-1]), ()) if changes else ()
+        placed = place(content, about(content, catalog, files=files), routes, catalog, default=default, now=now)
         called_for = placed if absorbed.acts_by else None
         now_places = [each for each in placed.places if each.is_now] if called_for else []
         return _Outcome(
@@ -189,6 +206,10 @@ class Handlers:
     ) -> list[store.NewNote]:
         fresh = [event for event in events if hold(event, after, acting=self._rules.acting, now=now) is None]
         return timelines.notes(thing, fresh, catalog)
+
+    async def on_push(self, pushes: Sequence[CommitsPushed], tx: Connection) -> None:
+        """What a change touches is asked when it comes."""
+        await push_store.remember(tx, [push for push in pushes if push.branch and push.branch != push.default_branch])
 
     async def on_command(self, commands: Sequence[ChatCommand], tx: Connection) -> None:
         """`help`, and what is no command; the others are answered by their owners."""
@@ -253,6 +274,10 @@ def _below(thing_key: str, channel: str, content: Content, catalog: Catalog) -> 
         store.NewNote(key=f"{root.key}#{number:02}", root=root, urgent=False, message=message)
         for number, message in enumerate(below(new))
     )
+
+
+def branch(change: Change) -> tuple[str, str]:
+    return change.repository, change.head_ref
 
 
 def _state(content: Content, catalog: Catalog) -> str:

@@ -118,11 +118,12 @@ class Acting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
-    """A card of a thing in one place; `is_shown`: people have seen it in some state."""
+    """A card of a thing in one place; `is_shown`: people have seen it in some state. `thread`: where its notes go."""
 
     key: str
     channel: str
     is_shown: bool
+    thread: str = "thread"
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True):

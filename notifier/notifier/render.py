@@ -76,9 +76,12 @@ OURS = Templates()
 PARAGRAPHS = re.compile(r"\n\s*\n")
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`broadcast`: what stands in a thread is shown in its channel as well."""
+
     text: str
     blocks: tuple[Block, ...] = ()
+    broadcast: bool = False
 
     def __post_init__(self) -> None:
         """Plain text from here on: msgspec writes no subclass of `str`."""

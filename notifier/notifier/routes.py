@@ -82,7 +82,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """How a route tells. `critical`: at once, whatever the hour; it may use what is kept back of the day's quota."""
+    """How a route tells. `thread`: where the words go that a card needs: its thread, the channel (`flat`), or both.
+
+    `critical`: at once, whatever the hour; it may use what is kept back of the day's quota. `repeat`: after how long
+    what still stands is told of again.
+    """
 
     channel: str = TEAM
     tell: Tell = "now"
@@ -92,6 +96,10 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     repeat: timedelta | None = None
     quiet: Quiet | None = None
     digest: Morning = Morning()
+
+    @property
+    def repeat_s(self) -> float | None:
+        return self.repeat.total_seconds() if self.repeat else None
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ class Slack:
             "metadata": {"event_type": METADATA_TYPE, "event_payload": {"id": delivery_id, "key": key}},
             "unfurl_links": False,
             "unfurl_media": False,
-            **({"thread_ts": thread_ts} if thread_ts else {}),
+            **({"thread_ts": thread_ts, "reply_broadcast": message.broadcast} if thread_ts else {}),
         }
         answer = await self._call("chat.postMessage", body)
         return Posted(channel_id=str(answer["channel"]), ts=str(answer["ts"]))

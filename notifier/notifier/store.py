@@ -8,6 +8,7 @@ import msgspec
 
 from notifier.living import Content, HeldReason, Posting, Thing, ThingKind, decode, encode
 from notifier.render import Message
+from notifier.routes import Thread
 from shared.contracts.events import ChatAction, Event
 from shared.db import Connection
 
@@ -28,16 +29,18 @@ async def things(tx: Connection, keys: Collection[str]) -> dict[str, Thing]:
     rows = await tx.fetch("SELECT key, content::text AS content FROM thing WHERE key = ANY($1::text[])", list(keys))
     cards = await tx.fetch(
         """
-        SELECT thing, key, channel, shown_version > 0 AS is_shown FROM message WHERE thing = ANY($1::text[])
+        SELECT thing, key, channel, shown_version > 0 AS is_shown, thread FROM message WHERE thing = ANY($1::text[])
         UNION ALL
-        SELECT listed.thing, key, channel, shown_version > 0 FROM listed JOIN message ON message.key = listed.message
-        WHERE listed.thing = ANY($1::text[]) ORDER BY thing, key
+        SELECT listed.thing, key, channel, shown_version > 0, thread
+        FROM listed JOIN message ON message.key = listed.message WHERE listed.thing = ANY($1::text[])
+        ORDER BY thing, key
         """,
         list(keys),
     )
     of_thing: dict[str, list[Posting]] = {}
-    for thing, key, channel, is_shown in cards:
-        of_thing.setdefault(thing, []).append(Posting(key=key, channel=channel, is_shown=is_shown))
+    for thing, key, channel, is_shown, thread in cards:
+        posting = Posting(key=key, channel=channel, is_shown=is_shown, thread=thread)
+        of_thing.setdefault(thing, []).append(posting)
     return {
         row["key"]: Thing(content=decode(row["content"]), cards=tuple(of_thing.get(row["key"], ()))) for row in rows
     }
@@ -56,11 +59,13 @@ async def know(tx: Connection, known: Sequence[tuple[str, ThingKind, Content]]) 
 
 
 class NewCard(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a thing, in one place; `urgent` overtakes."""
+    """Of a thing, in one place; `urgent` overtakes. `repeat_s`: after how long it is told of again."""
 
     thing: str
     channel: str
     urgent: bool
+    thread: Thread = "thread"
+    repeat_s: float | None = None
 
     @property
     def key(self) -> str:
@@ -68,7 +73,7 @@ class NewCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewNote(msgspec.Struct, frozen=True, kw_only=True):
-    """A word in the thread of the card `root`."""
+    """A word in the thread of the card `root`; where its route wants none, below it in the channel."""
 
     key: str
     root: Posting
@@ -84,13 +89,18 @@ async def tell(tx: Connection, cards: Sequence[NewCard]) -> None:
     )
     await tx.execute(
         """
-        INSERT INTO message (key, thing, channel, urgent)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) ON CONFLICT DO NOTHING
+        INSERT INTO message (key, thing, channel, urgent, thread, repeat_s, repeat_at)
+        SELECT key, thing, channel, urgent, thread, repeat_s, now() + make_interval(secs => repeat_s)
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::float8[]) WITH ORDINALITY
+            AS card (key, thing, channel, urgent, thread, repeat_s, place) ORDER BY place
+        ON CONFLICT DO NOTHING
         """,
         [card.key for card in cards],
         [card.thing for card in cards],
         channels,
         [card.urgent for card in cards],
+        [card.thread for card in cards],
+        [card.repeat_s for card in cards],
     )
 
 
@@ -101,11 +111,15 @@ async def note(tx: Connection, notes: Sequence[NewNote]) -> None:
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::json[]) ON CONFLICT DO NOTHING
         """,
         [note.key for note in notes],
-        [note.root.key for note in notes],
+        [None if note.root.thread == "flat" else note.root.key for note in notes],
         [note.root.channel for note in notes],
         [note.urgent for note in notes],
-        [msgspec.json.encode(note.message).decode() for note in notes],
+        [msgspec.json.encode(_in_its_manner(note)).decode() for note in notes],
     )
+
+
+def _in_its_manner(note: NewNote) -> Message:
+    return msgspec.structs.replace(note.message, broadcast=note.root.thread == "broadcast")
 
 
 async def retell(tx: Connection, things: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from shared.contracts.events import (
     ChangeMerged,
     ChangeOpened,
     ChatCommand,
+    Commit,
+    CommitsPushed,
     Event,
     IncidentOpened,
     IncidentResolved,
@@ -79,6 +81,13 @@ class Stage:
 
         await until(is_told, timeout_s=WAIT_S, what=f"Slack shows {await self.texts()}, not {starts}")
 
+    async def taken(self, version: int) -> None:
+        async def is_taken() -> bool:
+            rows = await self.line.fetch("SELECT max(number) AS number FROM notifier.route_version")
+            return bool(rows[0]["number"] == version)
+
+        await until(is_taken, timeout_s=WAIT_S, what=f"version {version} of the routes was not taken")
+
     async def explained(self, event: str) -> dict[str, Any]:
         answer = await self.line.http.get(self.line.url(NOTIFIER, f"/v1/notifications/explain?event={event}"))
         found: dict[str, Any] = answer.raise_for_status().json()
@@ -108,7 +117,9 @@ async def stage(nats_url: str, database_url: str, prefix: str, tmp_path: Path) -
             )
         )
         await line.start(NOTIFIER)
-        yield Stage(line, slack, tmp_path / "routes.yaml")
+        opened = Stage(line, slack, tmp_path / "routes.yaml")
+        await opened.taken(1)
+        yield opened
 
 
 def now(ago_s: float = 0) -> datetime:
@@ -132,7 +143,9 @@ def incident(number: int, event_type: type[IncidentOpened] | type[IncidentResolv
     return stamped(event, f"I{number}", "pagerduty")
 
 
-def change(number: int, event_type: type[ChangeOpened] | type[ChangeMerged], author: str = "ana") -> Event:
+def change(
+    number: int, event_type: type[ChangeOpened] | type[ChangeMerged], author: str = "ana", head_ref: str = ""
+) -> Event:
     event = event_type(
         occurred_at=now(),
         repository="acme/checkout",
@@ -141,6 +154,7 @@ def change(number: int, event_type: type[ChangeOpened] | type[ChangeMerged], aut
         author=author,
         author_kind="bot" if author.endswith("[bot]") else "human",
         state="merged" if event_type is ChangeMerged else "open",
+        head_ref=head_ref,
     )
     return stamped(event, f"C{number}")
 
@@ -209,10 +223,7 @@ async def test_new_routes_hold_without_a_restart_and_bad_ones_change_nothing(sta
 
     stage.routes.write_text("version: 1\nroutes:\n  - {name: all, if: {kind: change}}\n")
 
-    async def is_taken() -> bool:
-        return bool((await status())["version"] == 2)
-
-    await until(is_taken, timeout_s=WAIT_S, what="new routes were not taken")
+    await stage.taken(2)
     await stage.publish([change(1, ChangeOpened)])
     await stage.told("Change acme/checkout #1 open: Change 1 · by ana")
 
@@ -225,3 +236,50 @@ async def test_old_facts_are_held_and_say_so(stage: Stage) -> None:
     [reason] = (await stage.explained(old.id))["reasons"]
     assert (reason["decision"], reason["why"]) == ("held", "it is too old to be news")
     assert await stage.texts() == []
+
+
+async def test_open_incident_is_told_of_again_and_a_flat_route_uses_no_thread(stage: Stage) -> None:
+    route = "{name: x, if: {kind: incident}, thread: flat, repeat: 1s}"
+    stage.routes.write_text(f"version: 1\nroutes:\n  - {route}\n")
+
+    await stage.taken(2)
+    await stage.publish([incident(1)])
+
+    async def is_told_again() -> bool:
+        return (await stage.texts())[:2] == ["Incident open: Down 1 (checkout)"] * 2
+
+    await until(is_told_again, timeout_s=WAIT_S, what="nobody was told again")
+    await stage.publish([incident(1, IncidentResolved)])
+
+    async def is_quiet() -> bool:
+        rows = await stage.line.fetch("SELECT FROM notifier.message WHERE repeat_at IS NOT NULL OR state = 'ready'")
+        return not rows
+
+    await until(is_quiet, timeout_s=WAIT_S, what="it is told of for ever")
+    messages = await stage.transcript()
+    assert messages[-1]["text"] == messages[0]["text"] == "Incident resolved: Down 1 (checkout)"
+    assert not any(message.get("thread_ts") for message in messages)
+
+
+async def test_route_asks_for_the_files_that_pushes_touched(stage: Stage) -> None:
+    stage.routes.write_text('version: 1\nroutes:\n  - {name: docs, if: {paths: "docs/**"}, channel: "#docs"}\n')
+
+    await stage.taken(2)
+    commit = Commit(sha="a" * 40, authored_at=now(), files=("docs/guide.md",))
+    push = CommitsPushed(
+        occurred_at=now(),
+        repository="acme/Checkout",
+        ref="refs/heads/topic",
+        branch="topic",
+        before="0" * 40,
+        after="a" * 40,
+        default_branch="main",
+        commits=(commit,),
+    )
+    await stage.publish([stamped(push, "push"), change(1, ChangeOpened, head_ref="topic"), change(2, ChangeOpened)])
+
+    async def is_told() -> bool:
+        return len(await stage.transcript("#docs")) == 1
+
+    await until(is_told, timeout_s=WAIT_S, what="the change is not told of")
+    assert (await stage.transcript("#docs"))[0]["text"].startswith("Change acme/checkout #1 open")

@@ -103,6 +103,7 @@ NOTIFIER_EVENTS = Durable(
         "events.incident.>",
         "events.approval.>",
         "events.change.>",
+        "events.commits.pushed",
         "events.build.finished",
         "events.alert.>",
         "events.quality.>",
