@@ -11,7 +11,7 @@ from shared.db.migrate import bootstrap, migrate
 from shared.telemetry import logs
 from tests.backends import TEMPLATE, database_of, execute
 from tests.bench.machine import BUILD, machine, require_a_disk
-from tests.bench.notifier import pacing, storms
+from tests.bench.notifier import grouping, pacing, storms
 from tests.fuzzing import fuzz
 
 RESULT = BUILD / "bench-notifier.json"
@@ -23,6 +23,8 @@ BARS = {
     "drain_ratio": ("<=", 1.1),
     "http429_share": ("<=", 0.005),
     "urgent_p99_ms": ("<=", 2_000.0),
+    "grouped_posts": ("<=", 300.0),
+    "ungrouped": ("=", 0.0),
     "updates_per_min": ("<=", 50.0),
     "updates_wrong_in_the_end": ("=", 0.0),
 }
@@ -41,6 +43,7 @@ async def measure(backlog: int) -> dict[str, float]:
             found = await pacing.drain(postgres.dsn, backlog=backlog)
             found |= await pacing.updates(postgres.dsn, changes=round(20 * share) or 1)
             found |= await pacing.quota(postgres.dsn)
+            found |= await grouping.grouped(postgres.dsn, backlog=backlog)
             found |= await storms.measure(postgres.dsn, share=share)
     hostile = fuzz(round(PAYLOADS * share))
     return {**found, "fuzz_over_limit": hostile.over_limit, "injected_mentions": hostile.injected}
