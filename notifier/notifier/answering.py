@@ -7,15 +7,17 @@ from shared.contracts.commands import Invocation
 from shared.contracts.events import ChatCommand
 from shared.db import Connection
 
+NOTHING_WAITS = "Nothing waits for the digest of this channel, or of your teams."
 REASONS_SHOWN = 10
 WHY_MAX_CHARACTERS = 200
+PROBLEM_MAX_CHARACTERS = 500
 NAME_MAX_CHARACTERS = 120
 
 
 async def answered(tx: Connection, command: ChatCommand, invocation: Invocation, catalog: Catalog) -> str:
     """What is said at once; empty where it is said later."""
     if invocation.problem:
-        return text(invocation.problem, characters_max=WHY_MAX_CHARACTERS)
+        return text(invocation.problem, characters_max=PROBLEM_MAX_CHARACTERS)
     match invocation.command and invocation.command.name:
         case "incident post":
             return await timelines.post(tx, command, invocation, catalog)
@@ -37,9 +39,6 @@ async def _digest(tx: Connection, command: ChatCommand, catalog: Catalog) -> str
     waiting = await gather_store.hasten_digests(tx, channels)
     where = ", ".join(text(channel, characters_max=NAME_MAX_CHARACTERS) for channel in sorted(waiting))
     return f"What waited for the digest is told now: {sum(waiting.values())} in {where}." if waiting else NOTHING_WAITS
-
-
-NOTHING_WAITS = "Nothing waits for the digest of this channel, or of your teams."
 
 
 async def _explained(tx: Connection, event_or_thing: str) -> str:

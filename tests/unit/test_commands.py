@@ -64,6 +64,22 @@ def test_a_problem_comes_with_the_usage() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("standup", "standup", ()),
+        ("standup 24", "standup", ("24",)),
+        ("STANDUP Post 24", "standup post", ("24",)),
+        ('ask "post mortem" of checkout', "ask", ("post mortem", "of", "checkout")),
+    ],
+)
+def test_the_longest_name_wins_in_any_case(text: str, name: str, arguments: tuple[str, ...]) -> None:
+    invocation = parse(text)
+
+    assert invocation.command is not None
+    assert (invocation.command.name, invocation.arguments) == (name, arguments)
+
+
 def test_only_the_last_argument_takes_all_words_that_are_left() -> None:
     for command in COMMANDS:
         assert all(slot.name in arguments.TYPES for slot in [*arguments.slots(command.arguments)][:-1]), command.name
