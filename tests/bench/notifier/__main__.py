@@ -6,23 +6,25 @@ import json
 import tempfile
 from pathlib import Path
 
-from em.embedded import embedded_postgres
+from em.embedded import embedded_nats, embedded_postgres
 from shared.db.migrate import bootstrap, migrate
 from shared.telemetry import logs
 from tests.backends import TEMPLATE, database_of, execute
 from tests.bench.machine import BUILD, machine, require_a_disk
-from tests.bench.notifier import grouping, pacing, storms
+from tests.bench.notifier import clicks, grouping, pacing, storms
 from tests.fuzzing import fuzz
 
 RESULT = BUILD / "bench-notifier.json"
 BACKLOG = 10_000
 PAYLOADS = 100_000
+CLICKS = 200
 BARS = {
     **dict.fromkeys(("lost_bot", "doubled_bot", "lost_webhook", "order_violations", "quota_over"), ("=", 0.0)),
     **dict.fromkeys(("fuzz_over_limit", "injected_mentions"), ("=", 0.0)),
     "drain_ratio": ("<=", 1.1),
     "http429_share": ("<=", 0.005),
     "urgent_p99_ms": ("<=", 2_000.0),
+    "click_to_card_p99_ms": ("<=", 1_000.0),
     "grouped_posts": ("<=", 300.0),
     "ungrouped": ("=", 0.0),
     "updates_per_min": ("<=", 50.0),
@@ -45,6 +47,9 @@ async def measure(backlog: int) -> dict[str, float]:
             found |= await pacing.quota(postgres.dsn)
             found |= await grouping.grouped(postgres.dsn, backlog=backlog)
             found |= await storms.measure(postgres.dsn, share=share)
+            async with embedded_nats(directory / "nats") as nats:
+                (own := directory / "clicks").mkdir()
+                found |= await clicks.measure(nats.url, postgres.dsn, own, clicks=round(CLICKS * share) or 1)
     hostile = fuzz(round(PAYLOADS * share))
     return {**found, "fuzz_over_limit": hostile.over_limit, "injected_mentions": hostile.injected}
 
