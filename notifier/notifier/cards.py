@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from notifier.deciders import voter
 from notifier.living import Content, kind_of_thing, newest_first
 from notifier.routing import service_of
 from shared.catalog import Catalog
@@ -62,9 +63,12 @@ class IncidentCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApprovalCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`you`: under which name its one reader voted, if they did."""
+
     approval: Approval
     production: bool
     mentioned: str = ""
+    you: str = ""
 
     @property
     def agreed(self) -> tuple[str, ...]:
@@ -114,8 +118,8 @@ class NothingKnown(ValueError):
     """A thing without any event."""
 
 
-def card(content: Content, catalog: Catalog) -> Card:
-    """Raises NothingKnown."""
+def card(content: Content, catalog: Catalog, *, reader: str = "") -> Card:
+    """`reader`: the Slack user who alone sees it. Raises NothingKnown."""
     for event in newest_first(content):
         match event:
             case Deployment():
@@ -124,7 +128,7 @@ def card(content: Content, catalog: Catalog) -> Card:
                 return _incident(content, catalog)
             case Approval():
                 production = catalog.is_production(event.service, event.environment)
-                return ApprovalCard(approval=event, production=production)
+                return ApprovalCard(approval=event, production=production, you=voter(reader, event, catalog))
             case Nudge():
                 person = catalog.person_named(event.person)
                 return NudgeCard(nudge=event, mentioned=next(iter(person.slack), "") if person else "")

@@ -13,6 +13,11 @@ CONNECT_TIMEOUT_S = 3.0
 Way: TypeAlias = Slack | Webhooks
 
 
+def tells_directly(settings: Settings) -> bool:
+    """Webhooks reach channels only."""
+    return bool(settings.slack_bot_token.get_secret_value() or not settings.slack_webhook_url.get_secret_value())
+
+
 @asynccontextmanager
 async def open_slack(settings: Settings) -> AsyncIterator[Way | None]:
     """A token is preferred. None without either: dry run."""

@@ -32,8 +32,14 @@ def ignored(event: ThingEvent, thing_key: str) -> Reason:
 
 
 def reasons(
-    thing_key: str, thing: Thing, events: Sequence[ThingEvent], absorbed: Absorbed, placed: Placed | None
+    thing_key: str,
+    thing: Thing,
+    events: Sequence[ThingEvent],
+    absorbed: Absorbed,
+    placed: Placed | None,
+    placed_by: ThingEvent | None,
 ) -> tuple[Reason, ...]:
+    """`placed_by`: the event that brings the cards of `placed`, beside those that stand."""
     held = {event.id: reason for event, reason in absorbed.held}
     found: list[Reason] = []
     for event in events:
@@ -41,7 +47,8 @@ def reasons(
         if event.id in held:
             why = {"origin": "it is told again, or not live", "stale": "it is too old to be news"}[held[event.id]]
             found.append(msgspec.structs.replace(base, decision="held", why=why))
-        elif absorbed.acts_by is event and placed is not None:
+            continue
+        if placed_by is event and placed is not None:
             steps = tuple((step.route, step.refused) for step in placed.steps[:STEPS_MAX])
             found += [
                 msgspec.structs.replace(
@@ -49,12 +56,12 @@ def reasons(
                 )
                 for each in placed.places
             ]
-        elif thing.told:
+        if thing.told:
             found += [
                 msgspec.structs.replace(base, decision="edit", why="its message stands already", channel=card.channel)
                 for card in thing.cards
             ]
-        else:
+        elif placed_by is not event:
             why = "it tells nothing that calls for a message of its own"
             found.append(msgspec.structs.replace(base, decision="same", why=why))
     return tuple(found)

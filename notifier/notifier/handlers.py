@@ -1,6 +1,6 @@
 """Absorb what happened into the thing that it happened to, and write down what people are to be told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from notifier import (
 from notifier.about import about
 from notifier.answering import answered
 from notifier.cards import BulletinCard, NothingKnown, card
+from notifier.deciders import is_person, pending, voter
 from notifier.explain import Reason
 from notifier.gathering import new_card, relist
 from notifier.living import (
@@ -37,7 +38,7 @@ from notifier.living import (
     key,
     kind_of_thing,
 )
-from notifier.placing import Place, Placed, place
+from notifier.placing import Place, Placed, joining, place
 from notifier.render import OURS, below, note
 from notifier.route_versions import RouteVersions
 from notifier.routes import Route
@@ -50,6 +51,7 @@ from shared.contracts.commands import owned_by
 from shared.contracts.envelope import event_message
 from shared.contracts.events import (
     Approval,
+    ApprovalReminded,
     Bulletin,
     Change,
     ChatAction,
@@ -75,7 +77,7 @@ Held = tuple[str, Event, HeldReason]
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator decided."""
+    """What the operator decided. `directly`: there is a way to tell one person alone."""
 
     catalogs: CurrentCatalog
     routes: RouteVersions
@@ -83,6 +85,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     default_channel: str
     subjects: Subjects
     templates: Templates = OURS
+    directly: bool = True
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,8 +169,20 @@ class Handlers:
         default, content = self._rules.default_channel, absorbed.content
         changes = [event for event in events if isinstance(event, Change)]
         files = pushed.get(branch(changes[-1]), ()) if changes else ()
-        placed = place(content, about(content, catalog, files=files), routes, catalog, default=default, now=now)
-        called_for = placed if absorbed.acts_by else None
+        placed = place(
+            content,
+            about(content, catalog, files=files),
+            routes,
+            catalog,
+            default=default,
+            now=now,
+            directly=self._rules.directly,
+        )
+        fresh = [event for event in events if hold(event, content, acting=self._rules.acting, now=now) is None]
+        placed_by = absorbed.acts_by or (fresh[-1] if thing.told and fresh else None)
+        called_for = None
+        if placed_by:
+            called_for = joining(thing_key, thing.cards, content, placed) if thing.told else placed
         now_places = [each for each in placed.places if each.is_now] if called_for else []
         return _Outcome(
             key=thing_key,
@@ -175,37 +190,39 @@ class Handlers:
             told=thing.told,
             absorbed=absorbed,
             placed=called_for,
-            reasons=explain.reasons(thing_key, thing, events, absorbed, called_for),
+            reasons=explain.reasons(thing_key, thing, events, absorbed, called_for, placed_by),
             notes=(
-                *self._notes(thing, content, events, catalog, now),
-                *self._said(thing, content, events, catalog, now),
+                *self._notes(thing, content, fresh, catalog),
+                *_reminders(thing, content, fresh, catalog, self._rules.templates),
+                *timelines.notes(thing, fresh, catalog),
                 *(note for each in now_places for note in _below(thing_key, each.to, content, catalog)),
             ),
         )
 
     def _notes(
-        self, thing: Thing, after: Content, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
+        self, thing: Thing, after: Content, fresh: Sequence[ThingEvent], catalog: Catalog
     ) -> tuple[store.NewNote, ...]:
         """A word below each card that people have seen, where the table has one for what happened to its thing."""
-        fresh = [event for event in events if hold(event, after, acting=self._rules.acting, now=now) is None]
         shown = [posting for posting in thing.cards if posting.is_shown]
         if not fresh or not shown:
             return ()
-        kind, new = kind_of_thing(fresh[-1]), card(after, catalog)
-        found = row(kind, _state(thing.content, catalog), state(new))
+        kind, templates = kind_of_thing(fresh[-1]), self._rules.templates
+        found = row(kind, _state(thing.content, catalog), _state(after, catalog))
         if found is None or "note" not in found.does:
             return ()
-        message = note(new, mentioned="mention" in found.does, templates=self._rules.templates)
         return tuple(
-            store.NewNote(key=f"{posting.key}#{fresh[-1].id}", root=posting, urgent=kind in URGENT, message=message)
+            store.NewNote(
+                key=f"{posting.key}#{fresh[-1].id}",
+                root=posting,
+                urgent=kind in URGENT,
+                message=note(
+                    card(after, catalog, reader=posting.channel),
+                    mentioned="mention" in found.does,
+                    templates=templates,
+                ),
+            )
             for posting in shown
         )
-
-    def _said(
-        self, thing: Thing, after: Content, events: Sequence[ThingEvent], catalog: Catalog, now: datetime
-    ) -> list[store.NewNote]:
-        fresh = [event for event in events if hold(event, after, acting=self._rules.acting, now=now) is None]
-        return timelines.notes(thing, fresh, catalog)
 
     async def on_push(self, pushes: Sequence[CommitsPushed], tx: Connection) -> None:
         """What a change touches is asked when it comes."""
@@ -261,6 +278,23 @@ class Handlers:
                 fresh.append(chat)
         await _hold(tx, held)
         return fresh
+
+
+def _reminders(
+    thing: Thing, after: Content, fresh: Sequence[ThingEvent], catalog: Catalog, templates: Templates
+) -> Iterator[store.NewNote]:
+    """For who has not voted, below their card; where nobody has one of their own, below the channel's."""
+    reminder, approval = next((event for event in fresh if isinstance(event, ApprovalReminded)), None), pending(after)
+    if reminder is None or approval is None:
+        return
+    shown = [posting for posting in thing.cards if posting.is_shown]
+    for posting in [each for each in shown if is_person(each.channel)] or shown:
+        if voter(posting.channel, approval, catalog):
+            continue
+        mentioned = posting.channel if is_person(posting.channel) else ""
+        asked = msgspec.structs.replace(card(after, catalog), mentioned=mentioned)
+        message = note(asked, mentioned=True, templates=templates)
+        yield store.NewNote(key=f"{posting.key}#{reminder.id}", root=posting, urgent=True, message=message)
 
 
 def _below(thing_key: str, channel: str, content: Content, catalog: Catalog) -> tuple[store.NewNote, ...]:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from notifier import api, consumer
-from notifier.connection import open_slack
+from notifier.connection import open_slack, tells_directly
 from notifier.gathering import Gathering
 from notifier.handlers import Handlers, Rules
 from notifier.limiter import Terms
@@ -95,6 +95,7 @@ def _rules(
         default_channel=settings.slack_default_channel,
         subjects=subjects,
         templates=templates,
+        directly=tells_directly(settings),
     )
 
 

@@ -1,20 +1,24 @@
 """Where, when and in whose company a thing is told: what the routes chose, in time. Pure."""
 
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-from notifier.living import Content
+from notifier.deciders import deciders, hears_the_end, pending
+from notifier.living import Content, Posting
 from notifier.quiet import next_morning, quiet_until
-from notifier.routes import About, Choice, Manner, Route, Step, choose, group_key
+from notifier.routes import TEAM, About, Choice, Manner, Route, Step, choose, group_key
 from notifier.routing import channel_of
 from shared.catalog import Catalog
+from shared.contracts.events import Approval
 
 How = Literal["now", "group", "quiet", "digest", "nobody", "no_channel"]
 
 URGENT_KINDS = frozenset({"approval", "incident"})
 ASKED_KINDS = frozenset({"nudge", "bulletin"})
+REQUESTER = "requester"  # stands where the name of a route would
 Time = tuple[How, str, str, datetime | None]
 NOWHERE: Time = ("no_channel", "neither the catalog nor SLACK_DEFAULT_CHANNEL names a channel", "", None)
 
@@ -46,15 +50,67 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
 
 
-def place(content: Content, about: About, root: Route, catalog: Catalog, *, default: str, now: datetime) -> Placed:
-    """Each channel once: the first route that names it counts."""
+def place(
+    content: Content,
+    about: About,
+    root: Route,
+    catalog: Catalog,
+    *,
+    default: str,
+    now: datetime,
+    directly: bool = True,
+) -> Placed:
+    """Each channel and person once: the first route that names it counts. Not `directly`: nobody gets a message of
+    their own."""
     chosen = choose(root, about)
     places: dict[str, Place] = {}
     for choice in chosen.choices:
         to = channel_of(content, catalog, named=choice.manner.channel, default=default)
-        found = _place(choice, about, to, now)
-        places.setdefault(found.to if found.is_told else f"{found.how}:{choice.route}", found)
+        at = _place(choice, about, to, now)
+        for found in _told(at, content, about, catalog, now) if directly else (at,):
+            places.setdefault(found.to if found.is_told else f"{found.how}:{found.to}:{choice.route}", found)
+    if directly and (requester := _requester(content, catalog)):
+        places.setdefault(requester.to, requester)
     return Placed(places=tuple(places.values()), steps=chosen.steps)
+
+
+def joining(thing: str, cards: Collection[Posting], content: Content, placed: Placed) -> Placed:
+    """Who has to hear of what others were told of already: who may decide by now, and at the end who asked for it."""
+    known = {posting.channel for posting in cards} | {posting.key for posting in cards}
+    places = tuple(
+        each
+        for each in placed.places
+        if each.is_told
+        and (each.route == REQUESTER or pending(content))
+        and not known & {each.to, f"{thing}@{each.to}"}
+    )
+    return Placed(places=places, steps=placed.steps)
+
+
+def _told(at: Place, content: Content, about: About, catalog: Catalog, now: datetime) -> Iterator[Place]:
+    """What waits for a decision comes to those who can give it; to a channel where the route names one, or where nobody
+    can be asked."""
+    approval = pending(content)
+    if approval is None or at.how == "nobody":
+        yield at
+        return
+    found = deciders(approval, catalog)
+    if found.instead:
+        yield msgspec.structs.replace(at, why=f"{at.why}; here, as {found.instead}")
+    elif at.manner.channel != TEAM:
+        yield at
+    for user in found.told:
+        yield _place(Choice(route=at.route, manner=at.manner), about, user, now)
+    for user, why in found.left_out.items():
+        yield Place(to=user, route=at.route, how="nobody", why=why, manner=at.manner)
+
+
+def _requester(content: Content, catalog: Catalog) -> Place | None:
+    approval = content.get("snapshot")
+    to = hears_the_end(approval, catalog) if isinstance(approval, Approval) else ""
+    if not to:
+        return None
+    return Place(to=to, route=REQUESTER, how="now", why="who asked hears the end", manner=Manner(), urgent=True)
 
 
 def _place(choice: Choice, about: About, to: str, now: datetime) -> Place:

@@ -1,7 +1,7 @@
 """Cards as Slack messages: `text` decides alone (previews, watches, screen readers), the blocks say the rest. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 import msgspec
@@ -263,10 +263,16 @@ def _quorum(approval: Approval) -> str:
 
 
 def _tally(card: ApprovalCard) -> str:
-    """`1 of 2: ana; declined by bo`."""
-    agreed = f": {names(card.agreed)}" if card.agreed else ""
-    declined = f"; declined by {names(card.declined)}" if card.declined else ""
+    """`1 of 2: ana; declined by bo`; to ana herself `1 of 2, you; declined by bo`."""
+    others = [person for person in card.agreed if person != card.you]
+    you = ", you" if len(others) < len(card.agreed) else ""
+    agreed = f"{you}{' and ' if you else ': '}{names(others)}" if others else you
+    declined = f"; declined by {_voters(card, card.declined)}" if card.declined else ""
     return f"{len(card.agreed)} of {card.approval.required}{agreed}{declined}"
+
+
+def _voters(card: ApprovalCard, people: Sequence[str]) -> str:
+    return names(["you" if person == card.you else person for person in people])
 
 
 def _ending(card: ApprovalCard) -> str:
@@ -278,11 +284,11 @@ def _ending(card: ApprovalCard) -> str:
         case "approved" | "executed" if approval.broken_by:
             return f"let through by {name(approval.broken_by)} alone, who broke the glass"
         case "approved" | "executed":
-            return f"approved by {names(card.agreed)}" if card.agreed else "approved"
+            return f"approved by {_voters(card, card.agreed)}" if card.agreed else "approved"
         case "rejected":
             reasons = [vote.reason for vote in approval.votes if vote.verb == "reject" and vote.reason]
             why = f" ({reason(reasons[-1])})" if reasons else ""
-            return f"declined by {names(card.declined)}{why}" if card.declined else "declined"
+            return f"declined by {_voters(card, card.declined)}{why}" if card.declined else "declined"
         case "expired":
             return f"expired, {_tally(card)}"
         case "dead":

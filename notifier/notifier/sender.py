@@ -281,14 +281,14 @@ class Sender:
                 members = await overflow_store.members(connection, call.key)
             message = digest([self._shown(content, is_thing).text for is_thing, content in members], day_of(call.key))
         else:
-            message = self._shown(call.content, call.thing is not None)
+            message = self._shown(call.content, call.thing is not None, reader=call.channel)
         return without_blocks(message) if call.text_only else message
 
-    def _shown(self, content: str, is_thing: bool) -> Message:
+    def _shown(self, content: str, is_thing: bool, *, reader: str = "") -> Message:
         try:
             if not is_thing:
                 return msgspec.json.decode(content, type=Message)
-            return render(card(decode(content), self._catalogs.catalog), self._templates)
+            return render(card(decode(content), self._catalogs.catalog, reader=reader), self._templates)
         except (msgspec.DecodeError, NothingKnown) as error:
             raise Unreadable(f"the stored content can't be shown: {error}") from None
 

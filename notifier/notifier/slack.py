@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from notifier.deciders import is_person
 from notifier.errors import Failure, answered
 from notifier.render import Message
 
@@ -92,7 +93,10 @@ class Slack:
         return None
 
     async def channel_id(self, channel: str) -> str:
-        """History wants the id, posting takes the name too. Raises SlackFailed (channel_not_found)."""
+        """History wants the id, posting takes a name or a user too. Raises SlackFailed (channel_not_found)."""
+        if is_person(channel):
+            opened = await self._call("conversations.open", {"users": channel})
+            return str(opened["channel"]["id"])
         if not channel.startswith("#"):
             return channel
         async for page in self._pages("conversations.list", {"limit": CHANNELS_PAGE}, pages_max=HISTORY_PAGES_MAX):

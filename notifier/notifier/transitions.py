@@ -12,10 +12,14 @@ from notifier.cards import (
     NudgeCard,
     SummaryCard,
 )
+from notifier.deciders import ENDS
 from notifier.living import NEWS, ThingKind
 
-Does = Literal["post", "edit", "note", "mention"]
+Does = Literal["post", "dm", "edit", "note", "mention"]
 ANY = "*"
+# Of what waits and goes on waiting: no state, and yet something to tell.
+REMINDED = "reminded"
+ESCALATED = "escalated"
 
 
 class Row(NamedTuple):
@@ -36,8 +40,12 @@ TABLE: tuple[Row, ...] = (
     Row("incident", ANY, "resolved", ("edit", "note"), "who watches the thread wants to know, and an edit is silent"),
     Row("incident", "resolved", "open", ("edit", "note"), "it is back"),
     Row("incident", ANY, ANY, ("edit",), "the card says it"),
-    Row("approval", "", ANY, ("post",), "somebody has to decide"),
-    Row("approval", ANY, "dead", ("edit", "note"), "it was decided, and did not happen"),
+    Row("approval", "", "pending", ("dm",), "those who can decide are asked"),
+    Row("approval", "", ANY, ("post", "dm"), "it was over at once"),
+    Row("approval", "pending", REMINDED, ("edit", "note", "mention"), "who has not voted is asked again"),
+    Row("approval", "pending", ESCALATED, ("edit", "dm"), "who may decide now too is asked"),
+    Row("approval", ANY, "dead", ("edit", "note", "dm"), "it was decided, and did not happen"),
+    *(Row("approval", "pending", end, ("edit", "dm"), "who asked hears the end") for end in sorted(ENDS - {"dead"})),
     Row("approval", ANY, ANY, ("edit",), "the card says it"),
     Row("nudge", "", ANY, ("post",), "somebody asked for it"),
     Row("nudge", ANY, ANY, ("edit",), "it says the same"),

@@ -17,7 +17,7 @@ DEFAULT = ""
 LACKS: Mapping[str, str] = {
     "edits": "a card stays as it was posted; what deserves a word is posted",
     "threads": "a word is posted in the channel",
-    "direct messages": "a dead letter says so",
+    "direct messages": "an approval comes to its channel; for others a dead letter says so",
     "ephemeral answers and forms": "a dead letter says so",
     "looking for a post without an answer": "`SLACK_WEBHOOK_IN_DOUBT` decides: held for a person, or posted again",
     "buttons": "they are shown, and Slack sends clicks only to apps with interactivity",

@@ -20,6 +20,7 @@ from em.demo.story import Story, shuffled
 from em.demo.truth import expected_dora, expected_excluded
 from em.errors import EmError
 from em.sandbox import sender
+from em.sandbox.workspace import identifier
 
 CONCURRENCY = 32
 QUIET_FOR_S = 3.0
@@ -168,7 +169,7 @@ class Performance:
             await asyncio.sleep(POLL_S)
 
     async def _click(self, service: str, sha: str, click: Click) -> None:
-        card = await self._card(sha)
+        card = await self._card(sha, click.by.slack)
         if card is None:
             raise EmError(f"no approval card for {service} {sha[:7]} in Slack")
         before = await self._reaction(click)
@@ -191,11 +192,12 @@ class Performance:
             "progress": lambda _: None,
         }
 
-    async def _card(self, sha: str) -> dict[str, Any] | None:
-        """The newest message with a button to approve that speaks of this commit."""
+    async def _card(self, sha: str, user: str = "") -> dict[str, Any] | None:
+        """The newest message with a button to approve that speaks of this commit; the one that `user` got, if any."""
         short = sha[:7]
         cards = [m for m in await self._ask.transcript() if short in json.dumps(m) and _has_button(m, "approve")]
-        return cards[-1] if cards else None
+        own = [card for card in cards if user and card["channel"] == identifier("D", user)]
+        return next(reversed(own or cards), None)
 
     # ---- the end -----------------------------------------------------------------------------------------------
 

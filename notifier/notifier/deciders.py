@@ -1,0 +1,94 @@
+"""Who hears of an approval: those who can decide as long as it waits, then who asked for it. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from notifier.living import Content
+from shared.catalog import Catalog
+from shared.contracts.events import Approval, ApprovalDecided
+
+DIRECTLY_MAX = 20
+USER = re.compile(r"[UW][A-Z0-9]+")
+VOTED = frozenset({"approved", "executed", "rejected"})
+ENDS = VOTED | {"expired", "cancelled", "revoked", "dead"}
+
+
+class Deciders(NamedTuple):
+    """`told`: Slack users. Where it is empty, `instead` is why a channel hears of it.
+
+    `left_out`: Slack users who may decide, or might, and are not told, and why.
+    """
+
+    told: tuple[str, ...]
+    instead: str = ""
+    left_out: Mapping[str, str] = {}
+
+
+def is_person(place: str) -> bool:
+    """A Slack user; a post to one comes as a direct message."""
+    return USER.fullmatch(place) is not None
+
+
+def pending(content: Content) -> Approval | None:
+    snapshot = content.get("snapshot")
+    return snapshot if isinstance(snapshot, Approval) and snapshot.status == "pending" else None
+
+
+def deciders(approval: Approval, catalog: Catalog) -> Deciders:
+    """Each person once, by the first of their accounts."""
+    told: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    requester = _accounts(approval.requested_by, catalog)
+    for user in approval.approvers:
+        if not is_person(user):
+            left_out[user] = "that is no id of a Slack user"
+        elif user in requester:
+            left_out[user] = "who asks is not asked"
+        elif told.setdefault(name := _person(user, catalog), user) != user:
+            left_out[user] = f"another account of {name}"
+    if len(told) > DIRECTLY_MAX:
+        return Deciders((), f"{len(told)} people may decide, more than {DIRECTLY_MAX}", left_out)
+    instead = "" if told else "nobody who may decide is known in Slack"
+    return Deciders(tuple(told.values()), instead, left_out)
+
+
+def hears_the_end(approval: Approval, catalog: Catalog) -> str:
+    """The Slack user who asked for it; empty where it goes on, they ended it themselves, or nobody knows them."""
+    accounts = [user for user in _accounts(approval.requested_by, catalog) if is_person(user)]
+    if approval.status not in ENDS or any(_ended(user, approval, catalog) for user in accounts):
+        return ""
+    return next(iter(accounts), "")
+
+
+def voter(user: str, approval: Approval, catalog: Catalog) -> str:
+    """The name that this Slack user voted under; empty if they did not."""
+    named = (vote.person for vote in approval.votes if user and is_of(user, vote.person, vote.slack_user, catalog))
+    return next(named, "")
+
+
+def is_of(user: str, person: str, slack_user: str, catalog: Catalog) -> bool:
+    """Whether a vote of `person` is the one of this Slack user."""
+    return user == slack_user or _person(user, catalog) == person
+
+
+def _ended(requester: str, approval: Approval, catalog: Catalog) -> bool:
+    """Whether whoever asked ended it. What is cancelled and tells no cause was taken back; nobody wants it dead."""
+    if approval.broken_by and approval.status in VOTED:
+        return is_of(requester, approval.broken_by, "", catalog)
+    if approval.status in VOTED and approval.votes:
+        last = approval.votes[-1]
+        return is_of(requester, last.person, last.slack_user, catalog)
+    return approval.status == "cancelled" and isinstance(approval, ApprovalDecided) and not approval.cause
+
+
+def _person(user: str, catalog: Catalog) -> str:
+    person = catalog.person("slack", user)
+    return person.name if person else user
+
+
+def _accounts(named: str, catalog: Catalog) -> tuple[str, ...]:
+    """Slack accounts of somebody called by name or by an account elsewhere, if that can be only one."""
+    exact = catalog.person_named(named)
+    found = [exact] if exact else catalog.people_called(named) if named else []
+    return found[0].slack if len(found) == 1 else ()
