@@ -37,6 +37,8 @@ TYPED = {
     "incident sev": ("{id} S1", r"Incident {id} is S1 \(high\) now"),
     "incident post": ("{id} #payments", r"Posted: <https://.*\|the message> in <#C"),
     "explain": ("incident:slack:{id}", r"incident.opened: now in "),
+    "whoami": ("", r"You are|The catalog knows nobody"),
+    "prefs": ("mentions off", r"Mentions are off, direct messages are on"),
     "digest now": ("", r"Nothing waits for the digest"),
     "incident close": ("{id}", r"Incident {id} is closed"),
     "help": ("standup", r"`/em standup post \[#channel\] \[hours\]`"),

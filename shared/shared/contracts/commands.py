@@ -119,6 +119,19 @@ COMMANDS = (
         help="Why people were, or were not, told of an event or a thing",
     ),
     Command(
+        name="whoami",
+        owner=NOTIFIER.name,
+        role="viewer",
+        help="Which person of the catalog you are, your accounts, and what you want of us",
+    ),
+    Command(
+        name="prefs",
+        arguments="[setting]",
+        owner=NOTIFIER.name,
+        role="viewer",
+        help="Whether you want `mentions` and `dms`: `prefs mentions off`",
+    ),
+    Command(
         name="incident start",
         arguments="<title>",
         owner=NORMALIZER.name,

@@ -1,0 +1,42 @@
+"""SQL of what people want of us."""
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+
+from shared.db import Connection
+
+Setting = Literal["mentions", "dms"]
+_SET = {
+    "mentions": """
+        INSERT INTO preference (recipient, mentions) VALUES ($1, $2)
+        ON CONFLICT (recipient) DO UPDATE SET mentions = excluded.mentions
+    """,
+    "dms": """
+        INSERT INTO preference (recipient, dms) VALUES ($1, $2)
+        ON CONFLICT (recipient) DO UPDATE SET dms = excluded.dms
+    """,
+}
+
+
+class Preferences(msgspec.Struct, frozen=True, kw_only=True):
+    """`mentions`: their name may be called in threads; `dms`: they may be told directly."""
+
+    mentions: bool = True
+    dms: bool = True
+
+
+UNSAID = Preferences()
+
+
+async def of(tx: Connection, recipients: Collection[str]) -> dict[str, Preferences]:
+    """Of those who said something; the others are `UNSAID`."""
+    rows = await tx.fetch(
+        "SELECT recipient, mentions, dms FROM preference WHERE recipient = ANY($1::text[])", list(recipients)
+    )
+    return {row["recipient"]: Preferences(mentions=row["mentions"], dms=row["dms"]) for row in rows}
+
+
+async def say(tx: Connection, recipient: str, setting: Setting, *, wanted: bool) -> None:
+    await tx.execute(_SET[setting], recipient, wanted)
