@@ -1,7 +1,7 @@
 """Who hears of an approval: those who can decide as long as it waits, then who asked for it. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from notifier.living import Content
@@ -9,6 +9,7 @@ from shared.catalog import Catalog
 from shared.contracts.events import Approval, ApprovalDecided
 
 DIRECTLY_MAX = 20
+UNWANTED = "they want no direct messages"
 USER = re.compile(r"[UW][A-Z0-9]+")
 VOTED = frozenset({"approved", "executed", "rejected"})
 ENDS = VOTED | {"expired", "cancelled", "revoked", "dead"}
@@ -35,8 +36,8 @@ def pending(content: Content) -> Approval | None:
     return snapshot if isinstance(snapshot, Approval) and snapshot.status == "pending" else None
 
 
-def deciders(approval: Approval, catalog: Catalog) -> Deciders:
-    """Each person once, by the first of their accounts."""
+def deciders(approval: Approval, catalog: Catalog, undisturbed: Collection[str] = ()) -> Deciders:
+    """Each person once, by the first of their accounts; those who want no direct messages find it in a channel."""
     told: dict[str, str] = {}
     left_out: dict[str, str] = {}
     requester = _accounts(approval.requested_by, catalog)
@@ -45,12 +46,17 @@ def deciders(approval: Approval, catalog: Catalog) -> Deciders:
             left_out[user] = "that is no id of a Slack user"
         elif user in requester:
             left_out[user] = "who asks is not asked"
+        elif user in undisturbed:
+            left_out[user] = UNWANTED
         elif told.setdefault(name := _person(user, catalog), user) != user:
             left_out[user] = f"another account of {name}"
     if len(told) > DIRECTLY_MAX:
         return Deciders((), f"{len(told)} people may decide, more than {DIRECTLY_MAX}", left_out)
-    instead = "" if told else "nobody who may decide is known in Slack"
-    return Deciders(tuple(told.values()), instead, left_out)
+    if told:
+        return Deciders(tuple(told.values()), "", left_out)
+    wanted = UNWANTED in left_out.values()
+    instead = "those who may decide want no direct messages" if wanted else "nobody who may decide is known in Slack"
+    return Deciders((), instead, left_out)
 
 
 def hears_the_end(approval: Approval, catalog: Catalog) -> str:

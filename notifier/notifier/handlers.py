@@ -12,6 +12,7 @@ from notifier import (
     forms,
     gather_store,
     posted_store,
+    preference_store,
     prose_store,
     push_store,
     reason_store,
@@ -39,6 +40,7 @@ from notifier.living import (
     kind_of_thing,
 )
 from notifier.placing import Place, Placed, joining, place
+from notifier.preference_store import OptedOut
 from notifier.render import OURS, below, note
 from notifier.route_versions import RouteVersions
 from notifier.routes import Route
@@ -139,9 +141,10 @@ class Handlers:
             return
         await locks.lock(tx, "thing", by_key)
         known, now = await store.things(tx, by_key), await store.database_time(tx)
+        opted_out = await preference_store.opted_out(tx)
         pushed = await push_store.files(tx, {branch(event) for event in events if isinstance(event, Change)})
         outcomes = [
-            self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, routes, pushed, now)
+            self._outcome(k, known.get(k, Thing(content={})), by_key[k], catalog, routes, pushed, opted_out, now)
             for k in sorted(by_key)
         ]
         await _write(tx, outcomes)
@@ -163,6 +166,7 @@ class Handlers:
         catalog: Catalog,
         routes: Route,
         pushed: Files,
+        opted_out: OptedOut,
         now: datetime,
     ) -> _Outcome:
         absorbed = absorb(thing, events, acting=self._rules.acting, now=now)
@@ -177,6 +181,7 @@ class Handlers:
             default=default,
             now=now,
             directly=self._rules.directly,
+            undisturbed=opted_out.dms,
         )
         fresh = [event for event in events if hold(event, content, acting=self._rules.acting, now=now) is None]
         placed_by = absorbed.acts_by or (fresh[-1] if thing.told and fresh else None)
@@ -192,7 +197,7 @@ class Handlers:
             placed=called_for,
             reasons=explain.reasons(thing_key, thing, events, absorbed, called_for, placed_by),
             notes=(
-                *self._notes(thing, content, fresh, catalog),
+                *self._notes(thing, content, fresh, catalog, opted_out),
                 *_reminders(thing, content, fresh, catalog, self._rules.templates),
                 *timelines.notes(thing, fresh, catalog),
                 *(note for each in now_places for note in _below(thing_key, each.to, content, catalog)),
@@ -200,7 +205,7 @@ class Handlers:
         )
 
     def _notes(
-        self, thing: Thing, after: Content, fresh: Sequence[ThingEvent], catalog: Catalog
+        self, thing: Thing, after: Content, fresh: Sequence[ThingEvent], catalog: Catalog, opted_out: OptedOut
     ) -> tuple[store.NewNote, ...]:
         """A word below each card that people have seen, where the table has one for what happened to its thing."""
         shown = [posting for posting in thing.cards if posting.is_shown]
@@ -217,7 +222,7 @@ class Handlers:
                 urgent=kind in URGENT,
                 message=note(
                     card(after, catalog, reader=posting.channel),
-                    mentioned="mention" in found.does,
+                    mentioned="mention" in found.does and card(after, catalog).mentioned not in opted_out.mentions,
                     templates=templates,
                 ),
             )

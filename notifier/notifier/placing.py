@@ -59,17 +59,19 @@ def place(
     default: str,
     now: datetime,
     directly: bool = True,
+    undisturbed: Collection[str] = (),
 ) -> Placed:
     """Each channel and person once: the first route that names it counts. Not `directly`: nobody gets a message of
-    their own."""
+    their own; those who are `undisturbed` want none."""
     chosen = choose(root, about)
     places: dict[str, Place] = {}
     for choice in chosen.choices:
         to = channel_of(content, catalog, named=choice.manner.channel, default=default)
         at = _place(choice, about, to, now)
-        for found in _told(at, content, about, catalog, now) if directly else (at,):
+        for found in _told(at, content, about, catalog, now, undisturbed) if directly else (at,):
             places.setdefault(found.to if found.is_told else f"{found.how}:{found.to}:{choice.route}", found)
-    if directly and (requester := _requester(content, catalog)):
+    requester = _requester(content, catalog) if directly else None
+    if requester and requester.to not in undisturbed:
         places.setdefault(requester.to, requester)
     return Placed(places=tuple(places.values()), steps=chosen.steps)
 
@@ -87,14 +89,16 @@ def joining(thing: str, cards: Collection[Posting], content: Content, placed: Pl
     return Placed(places=places, steps=placed.steps)
 
 
-def _told(at: Place, content: Content, about: About, catalog: Catalog, now: datetime) -> Iterator[Place]:
+def _told(
+    at: Place, content: Content, about: About, catalog: Catalog, now: datetime, undisturbed: Collection[str]
+) -> Iterator[Place]:
     """What waits for a decision comes to those who can give it; to a channel where the route names one, or where nobody
     can be asked."""
     approval = pending(content)
     if approval is None or at.how == "nobody":
         yield at
         return
-    found = deciders(approval, catalog)
+    found = deciders(approval, catalog, undisturbed)
     if found.instead:
         yield msgspec.structs.replace(at, why=f"{at.why}; here, as {found.instead}")
     elif at.manner.channel != TEAM:

@@ -19,6 +19,8 @@ from shared.contracts.events import (
     ChatCommand,
     Commit,
     CommitsPushed,
+    DeploymentFinished,
+    DeploymentStarted,
     Event,
     IncidentOpened,
     IncidentResolved,
@@ -32,7 +34,8 @@ from tests.waiting import until
 TOKEN = "xoxb-sandbox"
 WAIT_S = 30
 CATALOG = """
-teams: [{name: payments, slack_channel: "#payments"}]
+people: [{name: ana, github: [ana-k], slack: [U0ANA]}]
+teams: [{name: payments, slack_channel: "#payments", members: [ana]}]
 services: [{name: checkout, team: payments, repositories: [acme/checkout], incident_services: {pagerduty: [PC]}}]
 """
 ROUTES = """
@@ -226,6 +229,41 @@ async def test_new_routes_hold_without_a_restart_and_bad_ones_change_nothing(sta
     await stage.taken(2)
     await stage.publish([change(1, ChangeOpened)])
     await stage.told("Change acme/checkout #1 open: Change 1 · by ana")
+
+
+async def test_who_wants_no_mentions_is_shown_what_happened_without_their_name_called(stage: Stage) -> None:
+    def deployment(number: int, event_type: type[DeploymentStarted] | type[DeploymentFinished]) -> Event:
+        fields: dict[str, Any] = {"outcome": "failed"} if event_type is DeploymentFinished else {}
+        event = event_type(
+            occurred_at=now(),
+            repository="acme/checkout",
+            deployment_id=str(number),
+            environment="production",
+            sha=f"{number:040x}",
+            creator="ana-k",
+            **fields,
+        )
+        return stamped(event, f"D{number}")
+
+    async def failed(number: int) -> str:
+        before = len(await stage.texts())
+        await stage.publish([deployment(number, DeploymentStarted)])
+
+        async def is_shown() -> bool:
+            return len(await stage.texts()) == before + 1
+
+        await until(is_shown, timeout_s=WAIT_S, what="the deployment is not told of")
+        await stage.publish([deployment(number, DeploymentFinished)])
+
+        async def is_noted() -> bool:
+            return len(await stage.texts()) == before + 2
+
+        await until(is_noted, timeout_s=WAIT_S, what="its failure is not noted")
+        return (await stage.texts())[-1]
+
+    assert (await failed(1)).startswith("<@U0ANA> Deploy checkout to production failed")
+    await stage.publish([typed("prefs mentions off")])
+    assert (await failed(2)).startswith("Deploy checkout to production failed")
 
 
 async def test_old_facts_are_held_and_say_so(stage: Stage) -> None:

@@ -49,12 +49,12 @@ def approval(kind: type[Approval] = ApprovalVoted, /, **fields: Any) -> Content:
     return {"snapshot": event}
 
 
-def placed(content: Content, root: Route = DEFAULT, *, directly: bool = True) -> Placed:
-    return place(content, about(content, CATALOG), root, CATALOG, default="#all", now=NOW, directly=directly)
+def placed(content: Content, root: Route = DEFAULT, **how: Any) -> Placed:
+    return place(content, about(content, CATALOG), root, CATALOG, default="#all", now=NOW, **how)
 
 
-def told(content: Content, root: Route = DEFAULT, *, directly: bool = True) -> list[str]:
-    return [each.to for each in placed(content, root, directly=directly).places if each.is_told]
+def told(content: Content, root: Route = DEFAULT, **how: Any) -> list[str]:
+    return [each.to for each in placed(content, root, **how).places if each.is_told]
 
 
 def named(channel: str) -> Route:
@@ -102,6 +102,15 @@ def test_whoever_is_left_out_has_a_reason(fields: dict[str, Any], why: tuple[str
 def test_route_that_names_a_channel_shows_it_there_too_and_one_that_tells_nobody_asks_nobody() -> None:
     assert told(approval(), named("#deciding")) == ["#deciding", "U0BEN", "U0CY"]
     assert told(approval(), Route(name="routes", manner=Manner(tell="nobody"))) == []
+
+
+def test_who_wants_no_direct_messages_gets_none_and_it_still_reaches_somebody() -> None:
+    content, end = approval(), approval(ApprovalDecided, status="approved", votes=(BEN,))
+
+    assert told(content, undisturbed={"U0BEN"}) == ["U0CY"]
+    assert told(content, undisturbed={"U0BEN", "U0CY"}) == ["#payments"]
+    assert "want no direct messages" in placed(content, undisturbed={"U0BEN", "U0CY"}).places[0].why
+    assert not any(to.startswith("U0ANA") for to in told(end, undisturbed={"U0ANA"}))
 
 
 def test_where_nobody_can_be_told_alone_the_channel_is() -> None:
