@@ -1,6 +1,6 @@
 """SQL of what is gathered until it is told together, and of the messages that list it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -57,7 +57,10 @@ async def give_up(tx: Connection, cards: Collection[tuple[str, str]]) -> None:
 
 
 async def take(tx: Connection) -> Pile | None:
-    """The pile that is due longest, whole; no two processes take from one at the same time."""
+    """The pile that is due longest; no two processes take from one at the same time.
+
+    A group is taken whole, for its company is what it waits for; of others what is due.
+    """
     due = await tx.fetchrow(
         """
         SELECT channel, pile FROM gathered WHERE due_at <= now()
@@ -67,12 +70,16 @@ async def take(tx: Connection) -> Pile | None:
     if due is None:
         return None
     rows = await tx.fetch(
-        "DELETE FROM gathered WHERE channel = $1 AND pile = $2 RETURNING thing, how, urgent, thread, repeat_s",
+        """
+        DELETE FROM gathered WHERE channel = $1 AND pile = $2 AND (how = 'group' OR due_at <= now())
+        RETURNING thing, how, urgent, thread, repeat_s
+        """,
         due["channel"],
         due["pile"],
     )
     if not rows:
         return None
+    rows = sorted(rows, key=lambda row: row["thing"])
     await tx.execute(
         """
         INSERT INTO pile (channel, name, told_at) VALUES ($1, $2, now())
@@ -88,7 +95,7 @@ async def take(tx: Connection) -> Pile | None:
         urgent=any(row["urgent"] for row in rows),
         thread=rows[0]["thread"],
         repeat_s=rows[0]["repeat_s"],
-        things=tuple(sorted(row["thing"] for row in rows)),
+        things=tuple(row["thing"] for row in rows),
     )
 
 
@@ -194,8 +201,16 @@ async def repeats(tx: Connection, *, limit: int) -> list[Again]:
     ]
 
 
-async def stop_repeating(tx: Connection, keys: Collection[str]) -> None:
-    await tx.execute("UPDATE message SET repeat_at = NULL WHERE key = ANY($1::text[])", list(keys))
+async def repeat_at(tx: Connection, moments: Mapping[str, datetime | None]) -> None:
+    """When these are told again; None: no more."""
+    await tx.execute(
+        """
+        UPDATE message SET repeat_at = moment.at FROM unnest($1::text[], $2::timestamptz[]) AS moment (key, at)
+        WHERE message.key = moment.key
+        """,
+        list(moments),
+        list(moments.values()),
+    )
 
 
 async def now(tx: Connection) -> datetime:

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Collection
+from datetime import datetime
 
 from notifier import gather_store, push_store, reason_store, store
 from notifier.about import about
 from notifier.cards import card
 from notifier.listing import Line, render_list
 from notifier.living import Content
-from notifier.placing import Place
+from notifier.placing import Place, place
+from notifier.quiet import quiet_until
 from notifier.render import note
+from notifier.route_versions import RouteVersions
+from notifier.routes import Route
 from notifier.store import NewCard, NewNote
 from notifier.templates import Templates
 from notifier.transitions import state
@@ -31,8 +35,9 @@ ALONE = "group"  # a pile of one thing that waited for company shows its card
 
 
 class Gathering:
-    def __init__(self, pool: Pool, catalogs: CurrentCatalog, templates: Templates) -> None:
+    def __init__(self, pool: Pool, catalogs: CurrentCatalog, routes: RouteVersions, templates: Templates) -> None:
         self._pool = pool
+        self._routes = routes
         self._templates = templates
         self._catalogs = catalogs
 
@@ -65,17 +70,30 @@ class Gathering:
             if not due:
                 return
             catalog, at = (await self._catalogs.current(connection)).content, await gather_store.now(connection)
-            notes, over = [], []
+            routes = (await self._routes.current(connection)).content
+            notes: list[NewNote] = []
+            moments: dict[str, datetime | None] = {}
             for each in due:
                 shown = card(each.content, catalog)
                 if state(shown) not in UNSETTLED:
-                    over.append(each.card.key)
+                    moments[each.card.key] = None
+                    continue
+                if ends := _quiet_until(each, routes, catalog, at):
+                    moments[each.card.key] = ends
                     continue
                 said = note(shown, mentioned=True, templates=self._templates)
                 key = f"{each.card.key}#again:{at.isoformat()}"
                 notes.append(NewNote(key=key, root=each.card, urgent=each.urgent, message=said))
-            await gather_store.stop_repeating(connection, over)
+            await gather_store.repeat_at(connection, moments)
             await store.note(connection, notes)
+
+
+def _quiet_until(again: gather_store.Again, routes: Route, catalog: Catalog, at: datetime) -> datetime | None:
+    """By the route that shows it there now."""
+    asked = about(again.content, catalog)
+    placed = place(again.content, asked, routes, catalog, default=again.card.channel, now=at)
+    manner = next((each.manner for each in placed.places if each.to == again.card.channel), routes.manner)
+    return quiet_until(manner.quiet, at) if manner.quiet and not manner.critical else None
 
 
 def new_card(thing: str, place: Place) -> NewCard:

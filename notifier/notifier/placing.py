@@ -120,11 +120,12 @@ def _requester(content: Content, catalog: Catalog) -> Place | None:
 def _place(choice: Choice, about: About, to: str, now: datetime) -> Place:
     manner = choice.manner
     urgent = manner.critical or about.kind in URGENT_KINDS
-    how, why, pile, due_at = _time(manner, about, now, has_channel=bool(to))
+    how, why, pile, due_at = _time(choice, about, now, has_channel=bool(to))
     return Place(to=to, route=choice.route, how=how, why=why, manner=manner, urgent=urgent, pile=pile, due_at=due_at)
 
 
-def _time(manner: Manner, about: About, now: datetime, *, has_channel: bool) -> Time:
+def _time(choice: Choice, about: About, now: datetime, *, has_channel: bool) -> Time:
+    route, manner = choice
     if about.kind in ASKED_KINDS:
         return ("now", "somebody asked for it", "", None) if has_channel else NOWHERE
     if manner.tell == "nobody":
@@ -135,11 +136,12 @@ def _time(manner: Manner, about: About, now: datetime, *, has_channel: bool) -> 
         return "now", "critical", "", None
     if manner.tell == "digest":
         due = next_morning(manner.digest, now)
+        due = (quiet_until(manner.quiet, due) if manner.quiet else None) or due
         return "digest", f"in the digest of {due:%Y-%m-%d %H:%M} UTC", "digest", due
     ends = quiet_until(manner.quiet, now) if manner.quiet else None
     if ends:
-        return "quiet", f"quiet until {ends:%Y-%m-%d %H:%M} UTC", "digest", ends
+        return "quiet", f"quiet until {ends:%Y-%m-%d %H:%M} UTC", "quiet", ends
     if manner.group:
         key = group_key(manner.group, about)
-        return "group", f"together with others of {key}", f"group:{key}", now + manner.group.wait
+        return "group", f"together with others of {key}", f"group:{route}:{key}", now + manner.group.wait
     return "now", "at once", "", None

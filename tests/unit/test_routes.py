@@ -42,6 +42,11 @@ routes:
 TREE = read(FILE)
 
 
+def nested(depth: int) -> str:
+    inner = "".join("routes: [{name: x, " for _ in range(depth))
+    return f"version: 1\n{inner}tell: now{'}]' * depth}\n"
+
+
 def told(about: About, *, now: datetime = NOW, default: str = "#all") -> list[Place]:
     return list(place({}, about, TREE, CATALOG, default=default, now=now).places)
 
@@ -90,7 +95,7 @@ def test_group_waits_for_company_and_a_child_may_take_it_back() -> None:
     [grouped] = told(About(kind="incident", team="payments", environment="eu"))
     [alone] = told(About(kind="release", team="payments"), now=datetime(2026, 6, 10, 23, tzinfo=UTC))
 
-    assert grouped.pile == "group:kind=incident|environment=eu"
+    assert grouped.pile == "group:routes/payments:kind=incident|environment=eu"
     assert grouped.due_at == NOW + timedelta(seconds=10)
     assert (alone.to, alone.how) == ("C0RELEASES", "now")
 
@@ -100,6 +105,15 @@ def test_digest_is_due_on_the_next_morning_of_its_zone() -> None:
 
     assert (found.how, found.pile) == ("digest", "digest")
     assert found.due_at == datetime(2026, 6, 11, 6, 30, tzinfo=UTC)
+
+
+def test_digest_waits_for_the_end_of_quiet_hours_and_has_a_pile_of_its_own() -> None:
+    christmas_eve = datetime(2026, 12, 24, 12, tzinfo=UTC)
+    [digest] = told(About(kind="change"), now=christmas_eve)
+    [quiet] = told(About(kind="summary"), now=datetime(2026, 12, 24, 20, tzinfo=UTC))
+
+    assert digest.due_at == quiet.due_at == datetime(2026, 12, 28, 7, tzinfo=UTC)  # Christmas is a Friday
+    assert (digest.pile, quiet.pile) == ("digest", "quiet")
 
 
 def test_what_no_channel_takes_and_nobody_hears_says_why() -> None:
@@ -168,6 +182,9 @@ def test_everything_is_told_or_somebody_can_say_why_not(tree, kind, now, default
             "line 4, routes[1].name: there is another route called a",
         ),
         ("version: 1\nversion: 2\n", "line 2: version comes twice"),
+        ("version: 1\nrepeat: 8d\n", "line 2, repeat: 8d is longer than 7d"),
+        (nested(9), "line 2, routes[0].routes[0]"),
+        ("version: 1\nroutes:\n" + "".join(f"  - {{name: r{n}}}\n" for n in range(501)), "line 503, routes[500]"),
         ("version: [\n", "line 2: "),
     ],
 )
