@@ -9,12 +9,24 @@ import pytest
 from rich.console import Console
 
 from em.demo.cases import Key, List, compared, expected_cases
-from em.demo.outcome import ApprovalLine, Outcome, RunLine, boards_of, chat_message, dora_of, reasons, summary
+from em.demo.outcome import (
+    ApprovalLine,
+    Conversation,
+    Outcome,
+    RunLine,
+    boards_of,
+    chat_message,
+    dora_of,
+    reasons,
+    summary,
+)
 from em.demo.page import page
+from em.demo.performance import conversations
 from em.demo.report import render
 from em.demo.send import Sent
 from em.demo.story import Story, tell
 from em.demo.truth import expected_dora, expected_excluded
+from em.sandbox.workspace import identifier
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -44,8 +56,7 @@ def good() -> Outcome:
         seconds=12.34,
         held_back={HOSTILE: 3},
         approval_lines=(line,),
-        channel=HOSTILE,
-        transcript=(chat_message(message),),
+        conversations=(Conversation(name=HOSTILE, messages=(chat_message(message),)),),
         boards=boards_of(story),
         urls={HOSTILE: f"javascript:{HOSTILE}"},
         excluded=expected_excluded(story),
@@ -179,3 +190,21 @@ def test_runs_are_told_at_the_end_and_in_the_summary(good: Outcome) -> None:
 
     assert "1 went on, 1 stopped, 2 signed callbacks" in screen.getvalue()
     assert [run["goes_on"] for run in summary(good)["runs"]] == [run.goes_on for run in good.runs]
+
+
+def test_the_busiest_channel_and_the_person_who_was_asked_most_are_shown() -> None:
+    asked, other = identifier("D", "U06INESOKA"), identifier("D", "U06TOMASLI")
+    seen = {"C1": "#payments", "C2": "#search", asked: "@ines", other: "@tomas"}
+    rows = [
+        {"ts": f"{number}.0", "text": str(number), "channel": channel, "channel_name": seen[channel]}
+        for number, channel in enumerate(["C2", "C1", other, asked, "C1", asked])
+    ]
+
+    rows.append({**rows[3], "ephemeral_for": "U06TOMASLI"})
+
+    shown = conversations(rows)
+
+    assert [(each.name, [message.lines for message in each.messages]) for each in shown] == [
+        ("#payments", [["1"], ["4"]]),
+        ("Ines Okafor, alone", [["3"], ["5"]]),
+    ]

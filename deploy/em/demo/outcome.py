@@ -69,6 +69,14 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """What one channel saw, or one person alone; oldest first."""
+
+    name: str
+    messages: Sequence[ChatMessage]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Week:
     starts: datetime
     sound: int
@@ -110,8 +118,7 @@ class Outcome:
     seconds: float
     held_back: Mapping[str, int] = field(default_factory=dict)
     approval_lines: Sequence[ApprovalLine] = ()
-    channel: str = ""
-    transcript: Sequence[ChatMessage] = ()
+    conversations: Sequence[Conversation] = ()
     boards: Sequence[Board] = ()
     urls: Mapping[str, str] = field(default_factory=dict)
     excluded: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -11,9 +11,9 @@ from typing import Any
 
 from em.counterparts import CALLBACKS
 from em.demo.cases import Found, Row, compared, expected_cases, numbers_of
-from em.demo.cast import TEAMS, Team
+from em.demo.cast import PEOPLE, TEAMS, Person, Team
 from em.demo.facts import AskingRun, Click, Delivery, Gate
-from em.demo.outcome import ApprovalLine, Outcome, RunLine, boards_of, chat_message, dora_of, excluded_of
+from em.demo.outcome import ApprovalLine, Conversation, Outcome, RunLine, boards_of, chat_message, dora_of, excluded_of
 from em.demo.questions import Questions
 from em.demo.send import Sent, send
 from em.demo.story import Story, shuffled
@@ -205,7 +205,6 @@ class Performance:
         story = self._story
         approvals = await self._ask.approvals()
         callbacks = await self._ask.github_counts()
-        channel = _busiest(await self._ask.transcript())
         dora = await self._ask.dora(story.start, story.end)
         return Outcome(
             story=story,
@@ -223,8 +222,7 @@ class Performance:
             seconds=time.monotonic() - began,
             held_back=await self._ask.held_back(),
             approval_lines=_lines(approvals),
-            channel=channel,
-            transcript=[chat_message(m) for m in await self._ask.transcript(channel)],
+            conversations=conversations(await self._ask.transcript()),
             boards=boards_of(story),
             urls=self._addresses(),
             excluded=excluded_of(dora),
@@ -263,10 +261,22 @@ class Performance:
         }
 
 
-def _busiest(transcript: Iterable[Mapping[str, Any]]) -> str:
-    """The channel that shows most of what there is to see."""
-    counts = Counter(message["channel_name"] for message in transcript)
-    return max(sorted(counts), key=lambda name: counts[name], default="")
+def conversations(transcript: Sequence[Mapping[str, Any]]) -> list[Conversation]:
+    """The channel that shows most of what there is to see, and the person who was asked most."""
+    alone = {identifier("D", person.slack): person for person in PEOPLE}
+    seen = [row for row in transcript if row["channel"] not in alone or _sees(alone[row["channel"]], row)]
+    counts = Counter(row["channel"] for row in seen)
+    names = {row["channel"]: row["channel_name"] for row in seen}
+    names |= {channel: f"{person.name}, alone" for channel, person in alone.items()}
+    return [
+        Conversation(name=names[busiest], messages=[chat_message(row) for row in seen if row["channel"] == busiest])
+        for chosen in (counts.keys() - alone.keys(), counts.keys() & alone.keys())
+        if (busiest := max(sorted(chosen), key=lambda channel: counts[channel], default=""))
+    ]
+
+
+def _sees(person: Person, row: Mapping[str, Any]) -> bool:
+    return (row.get("ephemeral_for") or person.slack) == person.slack
 
 
 def _has_button(message: Mapping[str, Any], action_id: str) -> bool:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from em.demo.cases import Case
 from em.demo.mrkdwn import as_text
-from em.demo.outcome import METRICS, ChatMessage, Outcome, reasons, summary
+from em.demo.outcome import METRICS, ChatMessage, Conversation, Outcome, reasons, summary
 from em.demo.units import TITLES, said, thousands
 
 __all__ = ["reasons", "render", "summary"]
@@ -33,9 +33,9 @@ def render(outcome: Outcome, console: Console) -> None:
     if outcome.cases:
         console.print(_cases(outcome))
     console.print(Columns([_approvals(outcome), _slack(outcome)], padding=(0, 6)))
-    if outcome.transcript:
-        console.print(Rule(f"[bold]{escape(outcome.channel)}[/] in Slack, as it stands now", align="left", style="dim"))
-        console.print(Group(*_transcript(outcome)))
+    for seen in outcome.conversations:
+        console.print(Rule(f"[bold]{escape(seen.name)}[/] in Slack, as it stands now", align="left", style="dim"))
+        console.print(Group(*_transcript(seen)))
     console.print(_urls(outcome))
     for reason in reasons(outcome):
         console.print(Text("✗ ", style=BAD) + Text(reason))
@@ -138,11 +138,11 @@ def _slack(outcome: Outcome) -> RenderableType:
     return table
 
 
-def _transcript(outcome: Outcome) -> Iterator[RenderableType]:
-    shown = list(outcome.transcript)[-TRANSCRIPT_MESSAGES:]
+def _transcript(seen: Conversation) -> Iterator[RenderableType]:
+    shown = list(seen.messages)[-TRANSCRIPT_MESSAGES:]
     for message in shown:
         yield _message(message)
-    hidden = len(outcome.transcript) - len(shown)
+    hidden = len(seen.messages) - len(shown)
     if hidden:
         yield Text(f"and {hidden} before these, on the page", style="dim")
 
