@@ -135,6 +135,7 @@ def test_where_nobody_can_be_told_alone_the_channel_is() -> None:
         (ApprovalDecided, {"status": "auto_approved"}, False),
         (ApprovalExpired, {"status": "expired"}, True),
         (ApprovalExecuted, {"status": "dead", "effect": "github", "votes": (ANA,)}, True),
+        (ApprovalExecuted, {"status": "dead", "effect": "github", "broken_by": "ana"}, True),
         (ApprovalDecided, {"status": "approved", "votes": (BEN,), "requested_by": "ana-k"}, True),
         (ApprovalDecided, {"status": "approved", "votes": (BEN,), "requested_by": "dee"}, False),
         (ApprovalDecided, {"status": "approved", "votes": (BEN,), "requested_by": ""}, False),
