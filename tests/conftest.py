@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from shared.db.migrate import bootstrap, migrate
@@ -14,6 +15,11 @@ from tests.backends import TEMPLATE, database_of, execute, own_database, start_n
 from tests.line import Line, open_line
 from tests.provisioning import provisioned, removed
 from tests.shipping import CATALOG, write_catalog
+
+# The same examples in every run, so that a red run is the change's; `SCALE=full` looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True)
+if os.environ.get("SCALE") != "full":
+    hypothesis.settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,10 +1,10 @@
 """Who hears of an approval: those who can decide as long as it waits, then who asked for it. Pure."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from notifier.living import Content
+from notifier.living import Content, Posting
 from shared.catalog import Catalog
 from shared.contracts.events import Approval, ApprovalDecided
 
@@ -65,6 +65,21 @@ def hears_the_end(approval: Approval, catalog: Catalog) -> str:
     if approval.status not in ENDS or any(_ended(user, approval, catalog) for user in accounts):
         return ""
     return next(iter(accounts), "")
+
+
+def can_wait(before: Content, after: Content, cards: Iterable[Posting], catalog: Catalog) -> tuple[str, ...]:
+    """Keys of the cards on which a vote is not what their person just did, while it goes on: a workspace takes fifty
+    edits a minute, and each vote is shown to all who may decide."""
+    asked, asks = pending(before), pending(after)
+    if asked is None or asks is None or asked.revision != asks.revision:
+        return ()
+    new = [vote for vote in asks.votes if vote not in asked.votes]
+    return tuple(
+        card.key
+        for card in cards
+        if is_person(card.channel)
+        and not any(is_of(card.channel, vote.person, vote.slack_user, catalog) for vote in new)
+    )
 
 
 def voter(user: str, approval: Approval, catalog: Catalog) -> str:

@@ -22,7 +22,7 @@ from notifier import (
 from notifier.about import about
 from notifier.answering import answered
 from notifier.cards import BulletinCard, NothingKnown, card
-from notifier.deciders import is_person, pending, voter
+from notifier.deciders import can_wait, is_person, pending, voter
 from notifier.explain import Reason
 from notifier.gathering import new_card, relist
 from notifier.living import (
@@ -91,7 +91,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`placed`: where a new card goes; None where none is called for."""
+    """`placed`: where a new card goes; None where none is called for. `later`: cards that are edited with the next."""
 
     key: str
     kind: ThingKind
@@ -99,6 +99,7 @@ class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
     absorbed: Absorbed
     placed: Placed | None
     reasons: tuple[Reason, ...]
+    later: tuple[str, ...] = ()
     notes: tuple[store.NewNote, ...] = ()
 
     @property
@@ -196,6 +197,7 @@ class Handlers:
             absorbed=absorbed,
             placed=called_for,
             reasons=explain.reasons(thing_key, thing, events, absorbed, called_for, placed_by),
+            later=can_wait(thing.content, content, thing.cards, catalog),
             notes=(
                 *self._notes(thing, content, fresh, catalog, opted_out),
                 *_reminders(thing, content, fresh, catalog, self._rules.templates),
@@ -342,7 +344,8 @@ async def _write(tx: Connection, outcomes: Sequence[_Outcome]) -> None:
     await prose_store.want(tx, scheduled)
     await posted_store.expect(tx, [expected for outcome in outcomes for expected in outcome.expected])
     await store.note(tx, [note for outcome in outcomes for note in outcome.notes])
-    await store.retell(tx, [o.key for o in changed if o.told])
+    later = [key for outcome in changed for key in outcome.later]
+    await store.retell(tx, [o.key for o in changed if o.told], later=later)
     await reason_store.add(tx, [reason for outcome in outcomes for reason in outcome.reasons])
     await _hold(tx, [held for outcome in outcomes for held in outcome.held])
 

@@ -116,6 +116,7 @@ async def _choose(tx: Connection, gate: pace_store.Gate, *, urgent_only: bool) -
                 greatest(0, extract(epoch FROM $1 - greatest(not_before, created_at)))::float8 AS waited_s
             FROM message
             WHERE channel = pace.name AND state = 'ready' AND not_before <= $1 AND urgent >= $3
+            AND (ts IS NULL OR edit_after IS NULL OR edit_after <= $1)
             AND CASE
                 WHEN ts IS NOT NULL THEN CASE WHEN urgent THEN $7::boolean ELSE $6::boolean END
                 WHEN pace.free_at > $1 THEN false

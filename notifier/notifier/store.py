@@ -12,6 +12,8 @@ from notifier.routes import Thread
 from shared.contracts.events import ChatAction, Event
 from shared.db import Connection
 
+LATER_S = 10.0  # for which a card may show the vote before
+
 MessageState = Literal["ready", "sending", "unknown", "shown", "dry_run", "dead", "digested"]
 CALLS_SHOWN = 20
 
@@ -122,14 +124,21 @@ def _in_its_manner(note: NewNote) -> Message:
     return msgspec.structs.replace(note.message, broadcast=note.root.thread == "broadcast")
 
 
-async def retell(tx: Connection, things: Sequence[str]) -> None:
-    """There is something new to show of them. A message that was given up gets another chance with it, and one that a
-    digest told of has to be a message of its own now.
+async def retell(tx: Connection, things: Sequence[str], *, later: Collection[str] = ()) -> None:
+    """There is something new to show of them; the messages `later` may wait for what comes next, not for long.
+
+    A message that was given up gets another chance with it, and one that a digest told of has to be a message of its
+    own now.
     """
     await tx.execute(
         """
         UPDATE message SET
             version = version + 1,
+            edit_after = CASE
+                WHEN NOT key = ANY($2::text[]) THEN NULL
+                WHEN edit_after > now() THEN edit_after
+                ELSE now() + make_interval(secs => $3)
+            END,
             failures = CASE WHEN state = 'dead' THEN 0 ELSE failures END,
             text_only = text_only AND state <> 'dead',
             state = CASE
@@ -142,6 +151,8 @@ async def retell(tx: Connection, things: Sequence[str]) -> None:
         WHERE thing = ANY($1::text[])
         """,
         list(things),
+        list(later),
+        LATER_S,
     )
 
 

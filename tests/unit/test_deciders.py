@@ -8,7 +8,7 @@ import pytest
 
 from notifier.about import about
 from notifier.cards import card
-from notifier.deciders import DIRECTLY_MAX
+from notifier.deciders import DIRECTLY_MAX, can_wait
 from notifier.living import Content, Posting
 from notifier.placing import Placed, joining, place
 from notifier.render import render
@@ -102,6 +102,16 @@ def test_whoever_is_left_out_has_a_reason(fields: dict[str, Any], why: tuple[str
 def test_route_that_names_a_channel_shows_it_there_too_and_one_that_tells_nobody_asks_nobody() -> None:
     assert told(approval(), named("#deciding")) == ["#deciding", "U0BEN", "U0CY"]
     assert told(approval(), Route(name="routes", manner=Manner(tell="nobody"))) == []
+
+
+def test_a_vote_is_shown_at_once_to_who_gave_it_and_its_end_to_all() -> None:
+    cards = [Posting(key=f"approval:7@{to}", channel=to, is_shown=True) for to in ("U0BEN", "U0CY", "#payments")]
+    asked, voted = approval(), approval(ApprovalVoted, votes=(BEN,))
+    ended = approval(ApprovalDecided, status="approved", votes=(BEN,))
+
+    assert can_wait(asked, voted, cards, CATALOG) == ("approval:7@U0CY",)
+    assert can_wait(voted, ended, cards, CATALOG) == ()
+    assert can_wait(voted, approval(revision=2), cards, CATALOG) == ()
 
 
 def test_who_wants_no_direct_messages_gets_none_and_it_still_reaches_somebody() -> None:

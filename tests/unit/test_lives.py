@@ -60,7 +60,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.sampled_from([None, 1, 2]),
     ),
     st.builds(Edit, person=person),
-    st.builds(BreakGlass, person=person, obstacle=st.sampled_from(["no", "no", ""])),
+    st.builds(BreakGlass, person=person.filter(bool), obstacle=st.sampled_from(["no", "no", ""])),
     st.builds(Cancel, person=person, by_right=st.booleans()),
     st.builds(LetThrough, revision=st.sampled_from([1, 2])),
     st.builds(Revoke, person=person, by_right=st.booleans()),
