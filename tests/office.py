@@ -228,8 +228,10 @@ class Office:
         return ChatCommand(**{**click_fields(click), "command": "/em", "text": text})
 
     async def clicks(self, number: int, *people: str, verb: str = "approve") -> None:
-        await self.publish(*(self.click(number, person, verb) for person in people))
-        await self.settled()
+        """One after the other: of several at once two replicas may take the second first."""
+        for person in people:
+            await self.publish(self.click(number, person, verb))
+            await self.settled()
 
     def token(self, person: str, role: str = "approver") -> dict[str, str]:
         return bearer(person, role)

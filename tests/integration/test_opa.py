@@ -95,7 +95,8 @@ async def post(office: Office, path: str, body: dict[str, Any], **headers: str) 
 async def test_gate_that_opa_allows_is_let_through_and_nobody_is_asked(office: Office, opa: Opa) -> None:
     shown = await advised(office, await office.gate(ref="refs/heads/main"))
 
-    assert (shown["status"], shown["decision"]) in (("auto_approved", "auto_approved"), ("executed", "auto_approved"))
+    assert shown["decision"] == "auto_approved"
+    assert shown["status"] in ("auto_approved", "executing", "executed")
     assert shown["rule_trace"][-2:] == ["OPA: asked", "OPA: allowed it"]
     assert (await office.callback())["state"] == "approved"
     said = await office.said()

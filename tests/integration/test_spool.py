@@ -112,7 +112,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "em", path], check=False).returncode:
         pytest.skip("only root may mount a disk that is small enough to fill")
     yield path
-    subprocess.run(["umount", path], check=True)
+    subprocess.run(["umount", "--lazy", path], check=True)  # a thread of the spool may still hold a file
 
 
 async def test_full_disk_refuses_and_leaves_whole_records(small_disk: Path) -> None:
