@@ -37,10 +37,6 @@ down: $(VENV)/.embedded ## Stop what `make up` or `make demo` started
 test: $(VENV)/.dev ## Every test at scale 1 (under ten minutes on two cores, no Docker)
 	@$(PYTEST) $(BESIDE) tests
 
-.PHONY: test-again
-test-again: $(VENV)/.dev ## What failed in the last run, alone and one after the other
-	@$(PYTEST) --last-failed --last-failed-no-failures none tests
-
 .PHONY: test-full
 test-full: $(VENV)/.dev ## The numbers of the issues (SCALE=full)
 	@SCALE=$${SCALE:-full} $(PYTEST) $(BESIDE) tests

@@ -272,8 +272,8 @@ def _cancel(state: State, command: Cancel, now: datetime) -> Decision:
 def _break(state: State, command: BreakGlass, now: datetime) -> Decision:
     if refusal := _stale(state, None, now):
         return refusal
-    if command.obstacle:
-        return Refusal(reason="not_eligible", detail=command.obstacle)
+    if obstacle := command.obstacle or ("" if command.person else "nobody is named who breaks the glass"):
+        return Refusal(reason="not_eligible", detail=obstacle)
     return _to(state, "approved")
 
 

@@ -81,7 +81,7 @@ class Gathering:
                 if ends := _quiet_until(each, routes, catalog, at):
                     moments[each.card.key] = ends
                     continue
-                said = note(shown, mentioned=True, templates=self._templates)
+                said = note(shown, mentioned=False, templates=self._templates)
                 key = f"{each.card.key}#again:{at.isoformat()}"
                 notes.append(NewNote(key=key, root=each.card, urgent=each.urgent, message=said))
             await gather_store.repeat_at(connection, moments)

@@ -60,7 +60,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.sampled_from([None, 1, 2]),
     ),
     st.builds(Edit, person=person),
-    st.builds(BreakGlass, person=person.filter(bool), obstacle=st.sampled_from(["no", "no", ""])),
+    st.builds(BreakGlass, person=person, obstacle=st.sampled_from(["no", "no", ""])),
     st.builds(Cancel, person=person, by_right=st.booleans()),
     st.builds(LetThrough, revision=st.sampled_from([1, 2])),
     st.builds(Revoke, person=person, by_right=st.booleans()),
@@ -207,6 +207,14 @@ def test_patch_changes_the_content_and_makes_its_editor_a_requester() -> None:
     assert (approval.revision, approval.votes, approval.subject.payload["label"]) == (2, (), "new")
     assert approval.content_hash
     assert life.entries[-1].detail.get("new_label") == "new"
+
+
+def test_glass_that_nobody_breaks_stays_whole() -> None:
+    life = Life(Requirement(rule="r", version=1), "deploy")
+
+    life.do(BreakGlass(person=""), START)
+
+    assert (life.approval.status, life.added) == ("pending", [])
 
 
 def test_revoked_yes_tells_the_gate_no() -> None:
