@@ -12,7 +12,7 @@ import msgspec
 
 from metrics_svc.change_flow import flows_of
 from metrics_svc.meaning import Standing, owned, services_of_origin
-from metrics_svc.store import change_flow, links, shipped, timeline
+from metrics_svc.store import change_flow, links, reviewed, shipped, timeline
 from metrics_svc.store.change_flow import Recorded
 from metrics_svc.store.links import ChangeLink, Link
 from shared.catalog import Catalog
@@ -67,8 +67,7 @@ async def derive(tx: Connection, touched: Touched, catalog: Catalog) -> list[str
     retold = await tell_flow(tx, touched, catalog)
     moved = await _place_deployments(tx, touched, catalog)
     shifted = await _link_changes(tx, touched, moved, retold.handed_over)
-    if days := {*retold.days, *_days(shifted)}:
-        await shipped.refresh(tx, sorted(days))
+    await refresh_days(tx, retold, _days(shifted))
     affected = _distinct(moved.ids, await _carriers(tx, shifted))
     suspects = _distinct(affected, moved.blamed, await _tell_kinds(tx, affected))
     suspects = _distinct(suspects, await _link_incidents(tx, touched, moved, catalog))
@@ -87,6 +86,13 @@ async def tell_flow(tx: Connection, touched: Touched, catalog: Catalog) -> Recor
         return Recorded()
     flows = [flow for each in told for flow in flows_of(each, catalog)]
     return await change_flow.record(tx, [each.id for each in told], flows)
+
+
+async def refresh_days(tx: Connection, retold: Recorded, shipped_on: Collection[tuple[str, date]] = ()) -> None:
+    if days := {*retold.shipped, *shipped_on}:
+        await shipped.refresh(tx, sorted(days))
+    if retold.reviewed:
+        await reviewed.refresh(tx, sorted(retold.reviewed))
 
 
 async def _place_deployments(tx: Connection, touched: Touched, catalog: Catalog) -> Moved:

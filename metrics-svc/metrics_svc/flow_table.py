@@ -11,7 +11,7 @@ from metrics_svc.flow.row import FlowRow
 from metrics_svc.flow.samples import ChangeSamples
 from metrics_svc.flow_metric import FlowMetric
 from metrics_svc.question import Question
-from metrics_svc.store import flow, flow_samples
+from metrics_svc.store import flow, reviewed
 from metrics_svc.store.flow_samples import change_samples, shipped_samples
 from metrics_svc.store.paging import Row, Wanted
 from shared.catalog import Catalog
@@ -73,7 +73,7 @@ def _review_load(*, people: bool) -> FlowMetric:
         name=reviews.REVIEW_LOAD,
         help="Reviews done by humans; the busiest reviewer's share of them as a part",
         unit="count",
-        read=flow_samples.reviews,
+        read=reviewed.reviews,
         rows=rows,
         lists=items,
         lacks=LACKS,

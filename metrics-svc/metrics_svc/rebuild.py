@@ -27,7 +27,7 @@ FACTS = (
 )
 DERIVED = (
     *("repository", "service", "production_deployment", "part", "set_aside", "change_link", "incident_link"),
-    *("change_flow", "shipped_day"),
+    *("change_flow", "shipped_day", "reviewed_day"),
 )
 PROJECTION = (*FACTS, *DERIVED)
 LOCK = "hashtextextended('metrics rebuild', 0)"

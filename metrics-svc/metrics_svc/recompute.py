@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from metrics_svc.derivation import Touched, derive, tell_flow, with_deployments
+from metrics_svc.derivation import Touched, derive, refresh_days, tell_flow, with_deployments
 from metrics_svc.meaning import Suffered, owned, service_of_incident, services_of_origin, standing_alone, standings
-from metrics_svc.store import buckets, meanings, shipped, timeline
+from metrics_svc.store import buckets, meanings, timeline
 from metrics_svc.store import facts as fact_store
 from shared.catalog import Catalog
 from shared.db import Connection, locks
@@ -68,7 +68,7 @@ async def _classify_again(tx: Connection, changes: Sequence[str], catalog: Catal
         touched = Touched(
             repositories={}, changes=(), discussed=some, landed=(), pushed=(), deployments={}, incidents={}
         )
-        await shipped.refresh(tx, (await tell_flow(tx, touched, catalog)).days)
+        await refresh_days(tx, await tell_flow(tx, touched, catalog))
 
 
 def _held(name: str, catalog: Catalog) -> list[tuple[str, tuple[str, ...]]]:

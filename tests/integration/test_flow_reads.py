@@ -11,6 +11,7 @@ from metrics_svc.flow.row import FlowRow
 from metrics_svc.flow_table import flow_metrics
 from metrics_svc.question import Question
 from metrics_svc.settings import Settings
+from metrics_svc.store import reviewed
 from metrics_svc.store.paging import Wanted
 from metrics_svc.window import Window
 from shared.contracts.services import METRICS_SVC
@@ -33,7 +34,7 @@ SELECT {values} FROM (
 """
 FILLED = {
     "change_flow": {
-        "change": "'c' || n",
+        "change": "'github:acme/checkout:' || n",
         "service": "'checkout'",
         "repository": "'acme/checkout'",
         "author_class": "'human'",
@@ -51,7 +52,7 @@ FILLED = {
         "ticket": "''",
     },
     "change": {
-        "id": "'c' || n",
+        "id": "'github:acme/checkout:' || n",
         "repository": "'acme/checkout'",
         "number": "abs(n)",
         **dict.fromkeys(("title", "state", "base_ref", "head_ref", "head_sha", "url", "version"), "''"),
@@ -59,7 +60,7 @@ FILLED = {
         "delivery": "'d' || n",
     },
     "review": {
-        "change": "'c' || n",
+        "change": "'github:acme/checkout:' || n",
         "id": "'r' || n",
         "author": "'ben'",
         "author_kind": "'human'",
@@ -85,6 +86,8 @@ async def fill(tx: Connection, first: int, last: int) -> None:
         columns, values = ", ".join(told), ", ".join(told.values())
         await tx.execute(CHANGES.format(table=table, columns=columns, values=values), first, last, at(0))
         await tx.execute(f"ANALYZE {table}")
+    days = await tx.fetch("SELECT DISTINCT (occurred_at AT TIME ZONE 'UTC')::date AS day FROM review")
+    await reviewed.refresh(tx, [("checkout", "acme/checkout", row["day"]) for row in days])
 
 
 async def measured(tx: Connection, metric: str) -> FlowRow:

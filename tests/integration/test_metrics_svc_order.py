@@ -56,7 +56,7 @@ FACTS = (
 )
 DERIVED = (
     *("repository", "service", "production_deployment", "part", "set_aside", "change_link", "incident_link"),
-    *("change_flow", "bucket", "shipped_day"),
+    *("change_flow", "bucket", "shipped_day", "reviewed_day"),
 )
 # What depends on when, or in which batch, a fact came.
 ARRIVAL = ["known_from", "causes", "revision"]

@@ -119,10 +119,14 @@ async def told(
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """`handed_over`: changes of other services than they were. `days`: (service, day in UTC) that shipped any."""
+    """`handed_over`: changes of other services than they were. `shipped`: (service, day in UTC) that shipped any.
+
+    `reviewed`: (service, repository, day in UTC) on which any was reviewed, as it is, was, or was said to be.
+    """
 
     handed_over: Sequence[str] = ()
-    days: Sequence[tuple[str, date]] = ()
+    shipped: Sequence[tuple[str, date]] = ()
+    reviewed: Sequence[tuple[str, str, date]] = ()
 
 
 async def record(tx: Connection, changes: Sequence[str], flows: Sequence[ChangeFlow]) -> Recorded:
@@ -133,22 +137,27 @@ async def record(tx: Connection, changes: Sequence[str], flows: Sequence[ChangeF
         gone AS (
             DELETE FROM change_flow f WHERE f.change = ANY($1)
               AND NOT EXISTS (SELECT FROM told WHERE (told.change, told.service) = (f.change, f.service))
-            RETURNING f.change
+            RETURNING f.change, f.service, f.repository
         ), stored AS (
             INSERT INTO change_flow AS f ({_COLUMNS})
             SELECT {_COLUMNS} FROM told ORDER BY change, service
             ON CONFLICT (change, service) DO UPDATE SET ({_COLUMNS}) = ({_EXCLUDED})
             RETURNING f.change, f.xmax = 0 AS new
         )
-        SELECT change, NULL AS service, NULL::date AS day FROM gone
-        UNION SELECT change, NULL, NULL FROM stored WHERE new
-        UNION SELECT NULL, service, (deployed_at AT TIME ZONE 'UTC')::date FROM change_link
+        SELECT change, NULL AS service, NULL AS repository, NULL::date AS day FROM gone
+        UNION SELECT change, NULL, NULL, NULL FROM stored WHERE new
+        UNION SELECT NULL, service, NULL, (deployed_at AT TIME ZONE 'UTC')::date FROM change_link
         WHERE change = ANY($1) AND deployment IS NOT NULL
+        UNION SELECT NULL, of.service, of.repository, unnest(r.days)
+        FROM (SELECT change, service, repository FROM told UNION SELECT * FROM gone) AS of
+        JOIN review r ON r.change = of.change
+        WHERE r.id NOT LIKE 'comment %'
         """,  # noqa: S608  # constants
         changes,
         msgspec.json.encode(flows).decode(),
     )
     return Recorded(
         handed_over=[row["change"] for row in rows if row["change"]],
-        days=[(row["service"], row["day"]) for row in rows if row["service"]],
+        shipped=[(row["service"], row["day"]) for row in rows if row["service"] and not row["repository"]],
+        reviewed=[(row["service"], row["repository"], row["day"]) for row in rows if row["repository"]],
     )

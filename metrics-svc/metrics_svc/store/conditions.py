@@ -8,6 +8,11 @@ asked for must not name its column: an index alone answers then.
 from metrics_svc.question import Question
 from metrics_svc.store.known import Known
 
+# Names each with its type, for a statement that may need none of them.
+TYPED = """
+    num_nulls($2::timestamptz, $3::timestamptz, $4::timestamptz[], $5::text, $6::text, $7::text, $8::text[]) >= 0
+"""
+
 
 def parameters(question: Question) -> tuple[object, ...]:
     return (
@@ -54,6 +59,17 @@ def of_change(question: Question) -> str:
             _written_by(question),
         )
     )
+
+
+def of_flow(question: Question) -> str:
+    """Of the row `f` of a change in `change_flow`. It names no parameter that nobody asked for: see `TYPED`."""
+    conditions = {
+        "f.repository = $6": question.repository,
+        "(SELECT $7 = ANY(of.labels) FROM change of WHERE of.id = f.change)": question.label,
+        "f.author_class = ($8::text[])[1]": question.author_class,
+        written_by("f.change", 8): question.authors,
+    }
+    return " AND ".join(condition for condition, value in conditions.items() if value is not None) or "true"
 
 
 def written_by(change: str, parameter: int) -> str:

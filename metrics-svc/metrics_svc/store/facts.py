@@ -106,7 +106,8 @@ async def record_reviews(tx: Connection, rows: Sequence[Row]) -> None:
         """
         INSERT INTO review
         SELECT DISTINCT ON (change, id)
-            change, id, author, author_kind, state, min(occurred_at) OVER same, source, delivery, version
+            change, id, author, author_kind, state, min(occurred_at) OVER same, source, delivery, version,
+            array_agg((occurred_at AT TIME ZONE 'UTC')::date) OVER same
         FROM json_populate_recordset(NULL::review, $1::json)
         WINDOW same AS (PARTITION BY change, id)
         ORDER BY change, id, version DESC
@@ -114,7 +115,8 @@ async def record_reviews(tx: Connection, rows: Sequence[Row]) -> None:
             (author, author_kind, state, source, delivery, version)
             = (SELECT author, author_kind, state, source, delivery, version
                FROM (SELECT excluded.* UNION ALL SELECT review.*) AS report ORDER BY version DESC LIMIT 1),
-            occurred_at = least(review.occurred_at, excluded.occurred_at)
+            occurred_at = least(review.occurred_at, excluded.occurred_at),
+            days = ARRAY(SELECT DISTINCT day FROM unnest(review.days || excluded.days) AS day ORDER BY day)
         """,
         as_json(rows),
     )

@@ -170,7 +170,9 @@ async def _reviews(tx: Connection, question: Question, wanted: Wanted) -> list[d
         f"""
         SELECT r.occurred_at AS at, f.service, {name} AS id, c.source, f.repository, c.number, c.title, c.url,
                f.author_class, r.delivery, r.author AS reviewer, r.state, r.author_kind
-        FROM review r JOIN change_flow f ON f.change = r.change JOIN change c ON c.id = r.change
+        FROM review r
+        CROSS JOIN LATERAL (SELECT * FROM change_flow of WHERE of.change = r.change OFFSET 0) AS f
+        JOIN change c ON c.id = r.change
         WHERE {_ASKED} AND r.occurred_at >= $2 AND r.occurred_at < $3 AND r.id NOT LIKE 'comment %'
           AND (f.ended_at IS NULL OR r.occurred_at <= f.ended_at + {REVIEWED_FOR})
           AND lower(r.author) IS DISTINCT FROM lower(nullif(c.author, ''))

@@ -8,19 +8,15 @@ from datetime import datetime
 
 import msgspec
 
-from metrics_svc.change_flow import is_human
 from metrics_svc.flow import changes, progress
-from metrics_svc.flow.reviews import Reviews
 from metrics_svc.flow.samples import ChangeSamples
 from metrics_svc.flow.stages import STAGES
 from metrics_svc.question import Question
 from metrics_svc.store import shipped
-from metrics_svc.store.conditions import written_by
-from metrics_svc.store.flow import person_of
-from metrics_svc.store.moving import REVIEWED_FOR, moving
+from metrics_svc.store.conditions import TYPED, of_flow, parameters
+from metrics_svc.store.moving import moving
 from metrics_svc.store.packing import packed, packed_moments, unpacked, unpacked_moments
 from metrics_svc.store.shipped import LEAD_TIMES
-from shared.catalog import Catalog
 from shared.catalog.changes import SIZE_LIMITS, SIZES
 from shared.db import Connection
 
@@ -29,11 +25,6 @@ from shared.db import Connection
 # the pieces from 1.
 #
 # As in `store.samples`, a filter that nobody asked for does not name its column, and each service is read for itself.
-# This names every parameter with its type, since a statement may need none of the others.
-_TYPED = """
-    num_nulls($2::timestamptz, $3::timestamptz, $4::timestamptz[], $5::text, $6::text, $7::text, $8::text[],
-              $9::timestamptz[]) >= 0
-"""
 INT_MAX = 2**31 - 1
 _LAST = "($9::timestamptz[])[cardinality($9::timestamptz[])]"
 
@@ -63,7 +54,7 @@ async def change_samples(tx: Connection, question: Question, metric: str, now: d
             FROM ({reading.rows(question)}) AS moved
             {grouped}
         ) AS found
-        WHERE {_TYPED}
+        WHERE {TYPED} AND num_nulls($9::timestamptz[]) >= 0
         """,  # noqa: S608  # constants
         *_parameters(question, now),
     )
@@ -80,40 +71,6 @@ async def shipped_samples(tx: Connection, question: Question) -> list[ChangeSamp
             samples={"": each.samples[LEAD_TIMES], **{stage: each.samples[stage] for stage in STAGES}},
         )
         for each in await shipped.stages(tx, question)
-    ]
-
-
-async def reviews(tx: Connection, question: Question, catalog: Catalog, now: datetime) -> list[Reviews]:
-    """By humans, of somebody else's changes."""
-    rows = await tx.fetch(
-        f"""
-        SELECT asked.service, found.* FROM unnest($1::text[]) AS asked(service) CROSS JOIN LATERAL (
-            SELECT {_piece(question, "r.occurred_at")} AS piece, r.source, r.author, r.author_kind,
-                   count(*)::int AS done
-            FROM ({_discussed(question)} OFFSET 0) AS f
-            CROSS JOIN LATERAL (
-                SELECT r.occurred_at, r.source, r.author, r.author_kind FROM review r
-                WHERE r.change = f.change AND r.id NOT LIKE 'comment %' AND r.occurred_at >= $2 AND r.occurred_at < $3
-                  AND (f.ended_at IS NULL OR r.occurred_at <= f.ended_at + {REVIEWED_FOR})
-                OFFSET 0
-            ) AS r
-            WHERE NOT f.self_reviewed OR lower(r.author) IS DISTINCT FROM
-                  (SELECT lower(nullif(c.author, '')) FROM change c WHERE c.id = f.change)
-            GROUP BY 1, 2, 3, 4
-        ) AS found
-        WHERE {_TYPED}
-        """,  # noqa: S608  # constants
-        *_parameters(question, now),
-    )
-    return [
-        Reviews(
-            service=row["service"],
-            piece=row["piece"],
-            reviewer=person_of(row["source"], row["author"], catalog),
-            done=row["done"],
-        )
-        for row in rows
-        if is_human(row["author"], row["author_kind"], catalog)
     ]
 
 
@@ -135,7 +92,7 @@ def _merged(question: Question) -> str:
     return f"""
         SELECT {_piece(question, "f.ended_at")} AS piece, f.lines, f.review_rounds FROM change_flow f
         WHERE f.service = asked.service AND f.ended_at >= $2 AND f.ended_at < $3 AND f.merged_at IS NOT NULL
-          AND {_asked(question)}
+          AND {of_flow(question)}
     """  # noqa: S608  # constants
 
 
@@ -144,17 +101,7 @@ def _reviewed(question: Question) -> str:
         "$2",
         "$3",
         f"{_piece(question, 'f.first_review_at')} AS piece, {_seconds('f.ready_at', 'f.first_review_at')} AS s",
-        f"f.first_review_at >= $2 AND f.first_review_at < $3 AND {_asked(question)}",
-    )
-
-
-def _discussed(question: Question) -> str:
-    """Reviewed in the window, if at all: what is reviewed first when it had ended already, was so after that."""
-    return _moving(
-        f"$2::timestamptz - {REVIEWED_FOR}",
-        "$3",
-        "f.change, f.self_reviewed, f.ended_at",
-        f"least(f.first_review_at, f.ended_at) < $3 AND {_asked(question)}",
+        f"f.first_review_at >= $2 AND f.first_review_at < $3 AND {of_flow(question)}",
     )
 
 
@@ -163,7 +110,7 @@ def _approved(question: Question) -> str:
         "$2",
         "$3",
         f"{_piece(question, 'f.approved_at')} AS piece, {_seconds('f.first_review_at', 'f.approved_at')} AS s",
-        f"f.approved_at >= $2 AND f.approved_at < $3 AND {_asked(question)}",
+        f"f.approved_at >= $2 AND f.approved_at < $3 AND {of_flow(question)}",
     )
 
 
@@ -217,17 +164,7 @@ def _moving(start: str, end: str, columns: str, condition: str) -> str:
 
 def _waits(question: Question) -> str:
     """Bots' changes wait for nobody."""
-    return f"f.author_class <> 'bot' AND {_asked(question)}"
-
-
-def _asked(question: Question) -> str:
-    conditions = {
-        "f.repository = $6": question.repository,
-        "(SELECT $7 = ANY(of.labels) FROM change of WHERE of.id = f.change)": question.label,
-        "f.author_class = ($8::text[])[1]": question.author_class,
-        written_by("f.change", 8): question.authors,
-    }
-    return " AND ".join(condition for condition, value in conditions.items() if value is not None) or "true"
+    return f"f.author_class <> 'bot' AND {of_flow(question)}"
 
 
 def _piece(question: Question, moment: str) -> str:
@@ -241,14 +178,7 @@ def _seconds(start: str, end: str) -> str:
 
 def _parameters(question: Question, now: datetime) -> tuple[object, ...]:
     return (
-        list(question.services),
-        question.span.start,
-        question.span.end,
-        [piece.start for piece in question.buckets],
-        question.environment,
-        question.repository,
-        question.label,
-        question.written_by,
+        *parameters(question),
         [min(piece.end, now) for piece in question.buckets if piece.start < now],
     )
 
