@@ -105,12 +105,17 @@ async def record_reviews(tx: Connection, rows: Sequence[Row]) -> None:
     await tx.execute(
         """
         INSERT INTO review
-        SELECT DISTINCT ON (change, id)
-            change, id, author, author_kind, state, min(occurred_at) OVER same, source, delivery, version,
-            array_agg((occurred_at AT TIME ZONE 'UTC')::date) OVER same
-        FROM json_populate_recordset(NULL::review, $1::json)
-        WINDOW same AS (PARTITION BY change, id)
-        ORDER BY change, id, version DESC
+        SELECT change, id, author, author_kind, state, first_at, source, delivery, version,
+               ARRAY(SELECT DISTINCT day FROM unnest(days) AS day ORDER BY day)
+        FROM (
+            SELECT DISTINCT ON (change, id)
+                change, id, author, author_kind, state, min(occurred_at) OVER same AS first_at, source, delivery,
+                version, array_agg((occurred_at AT TIME ZONE 'UTC')::date) OVER same AS days
+            FROM (SELECT change, id, author, author_kind, state, occurred_at, source, delivery, version
+                  FROM json_populate_recordset(NULL::review, $1::json)) AS told
+            WINDOW same AS (PARTITION BY change, id)
+            ORDER BY change, id, version DESC
+        ) AS told
         ON CONFLICT (change, id) DO UPDATE SET
             (author, author_kind, state, source, delivery, version)
             = (SELECT author, author_kind, state, source, delivery, version
