@@ -17,7 +17,7 @@ from metrics_svc.flow.reviews import Reviews
 from metrics_svc.question import Question
 from metrics_svc.store.conditions import TYPED, of_flow, parameters, piece
 from metrics_svc.store.flow import person_of
-from metrics_svc.store.moving import REVIEWED_FOR, moving
+from metrics_svc.store.moving import REVIEWED_FOR
 from metrics_svc.window import Window
 from shared.catalog import Catalog
 from shared.db import Connection
@@ -66,13 +66,7 @@ async def refresh(tx: Connection, days: Sequence[Day]) -> None:
                                  ORDER BY source, author, author_kind) AS reviews
                 FROM (
                     SELECT r.source, r.author, r.author_kind, count(*) AS done
-                    FROM (
-                        SELECT * FROM review r
-                        WHERE {_REPOSITORY} = dirty.repository AND r.id NOT LIKE 'comment %'
-                          AND r.occurred_at >= dirty.day::timestamp AT TIME ZONE 'UTC'
-                          AND r.occurred_at < (dirty.day + 1)::timestamp AT TIME ZONE 'UTC'
-                        OFFSET 0
-                    ) AS r
+                    FROM ({_of_day("dirty", "NULL", "NULL")}) AS r
                     JOIN change_flow f ON f.change = r.change AND f.service || '' = dirty.service
                     WHERE {_COUNTS}
                     GROUP BY 1, 2, 3
@@ -111,34 +105,41 @@ async def _of_days(tx: Connection, question: Question, days: Window) -> list[Rec
 
 
 async def _one_by_one(tx: Connection, question: Question, span: Window) -> list[Record]:
-    """What was reviewed first when it had ended already, was so after that."""
+    """Days tell which repositories had reviews at all."""
     if span.start >= span.end:
         return []
     return await tx.fetch(
         f"""
         SELECT service, piece, jsonb_agg(jsonb_build_array(source, author, author_kind, done))::text AS days
-        FROM unnest($1::text[]) AS asked(service) CROSS JOIN LATERAL (
-            SELECT {piece(question, "r.occurred_at")} AS piece, r.source, r.author, r.author_kind, count(*) AS done
-            FROM (
-                SELECT * FROM {moving(f"$9::timestamptz - {REVIEWED_FOR}", "$10")} AS f
-                WHERE f.service = asked.service AND least(f.first_review_at, f.ended_at) < $10 AND {of_flow(question)}
-                OFFSET 0
-            ) AS f
+        FROM (
+            SELECT d.service, {piece(question, "r.occurred_at")} AS piece, r.source, r.author, r.author_kind,
+                   count(*) AS done
+            FROM reviewed_day d
+            CROSS JOIN LATERAL ({_of_day("d", "$9", "$10")}) AS r
             CROSS JOIN LATERAL (
-                SELECT r.occurred_at, r.source, r.author, r.author_kind FROM review r
-                WHERE r.change = f.change AND r.id NOT LIKE 'comment %' AND r.occurred_at >= $9 AND r.occurred_at < $10
-                OFFSET 0
-            ) AS r
-            WHERE {_COUNTS}
-            GROUP BY 1, 2, 3, 4
+                SELECT * FROM change_flow of WHERE (of.change, of.service) = (r.change, d.service) OFFSET 0
+            ) AS f
+            WHERE {TYPED} AND d.service = ANY($1) AND d.day >= ($9 AT TIME ZONE 'UTC')::date
+              AND d.day <= ($10 AT TIME ZONE 'UTC')::date AND {_COUNTS} AND {of_flow(question)}
+            GROUP BY 1, 2, 3, 4, 5
         ) AS found
-        WHERE {TYPED}
         GROUP BY service, piece
         """,  # noqa: S608  # constants
         *parameters(question),
         span.start,
         span.end,
     )
+
+
+def _of_day(of: str, start: str, end: str) -> str:
+    """Of the repository and the day of this alias, and between these moments."""
+    return f"""
+        SELECT r.change, r.occurred_at, r.source, r.author, r.author_kind FROM review r
+        WHERE {_REPOSITORY} = {of}.repository AND r.id NOT LIKE 'comment %'
+          AND r.occurred_at >= greatest({start}, {of}.day::timestamp AT TIME ZONE 'UTC')
+          AND r.occurred_at < least({end}, ({of}.day + 1)::timestamp AT TIME ZONE 'UTC')
+        OFFSET 0
+    """  # noqa: S608  # constants
 
 
 def _summed(found: Iterable[Record]) -> Counter[tuple[str, int, str, str, str]]:
