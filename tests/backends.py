@@ -1,8 +1,10 @@
 """Where tests find NATS and PostgreSQL."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -50,14 +52,29 @@ def _container(stack: AsyncExitStack, name: str, variable: str) -> str:
         pytest.skip(NO_BACKEND.format(name=name, variable=variable))
 
 
+@contextmanager
+def in_memory() -> Iterator[Path | None]:
+    """A directory of a file system in memory, where there is one with room.
+
+    Tests kill processes, never the machine; a disk's fsyncs are most of the time in which databases come and go.
+    """
+    shared_memory = Path("/dev/shm")  # noqa: S108  # the directory below it is our own
+    if not os.access(shared_memory, os.W_OK) or shutil.disk_usage(shared_memory).free < MEMORY_MIN_BYTES:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="em-tests-", dir=shared_memory) as name:
+        yield Path(name)
+
+
 TEMPLATE = "em_template"
+MEMORY_MIN_BYTES = 4 << 30
 
 
 @asynccontextmanager
 async def own_database(postgres_url: str) -> AsyncIterator[str]:
     """A migrated database, until the block ends."""
     name = f"em_{uuid4().hex[:12]}"
-    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
     yield database_of(postgres_url, name)
     await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -11,7 +11,15 @@ import pytest
 
 from shared.db.migrate import bootstrap, migrate
 from shared.telemetry import logs, tracing
-from tests.backends import TEMPLATE, database_of, execute, own_database, start_nats, start_postgres
+from tests.backends import (
+    TEMPLATE,
+    database_of,
+    execute,
+    in_memory,
+    own_database,
+    start_nats,
+    start_postgres,
+)
 from tests.line import Line, open_line
 from tests.provisioning import provisioned, removed
 from tests.shipping import CATALOG, write_catalog
@@ -64,7 +72,7 @@ async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """A superuser's URL on a database named `em`, with a migrated template beside it."""
     async with AsyncExitStack() as stack:
-        url = await start_postgres(stack, tmp_path_factory.mktemp("pg"))
+        url = await start_postgres(stack, stack.enter_context(in_memory()) or tmp_path_factory.mktemp("pg"))
         await execute(url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
         await bootstrap(database_of(url, TEMPLATE), progress=_quiet)
         await migrate(database_of(url, TEMPLATE), progress=_quiet)
