@@ -60,6 +60,7 @@ POLICY = """
 version: 5
 groups: {release: {people: [ana, bo, cy]}}
 rules:
+  - {name: reckless, if: {risk: [reckless]}, outcome: deny}
   - name: production-deploys
     if: {action: deploy, environment: [production]}
     outcome: require

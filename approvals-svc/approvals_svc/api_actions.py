@@ -21,7 +21,13 @@ from approvals_svc.github_app import GithubApp
 from approvals_svc.model import Approval, Proposal
 from approvals_svc.nudges import Message, Nudges, Settled
 from approvals_svc.plain import REASON_MAX_CHARACTERS, Unstorable, plain
-from approvals_svc.proposing import ACTION_MAX_CHARACTERS, SUBJECT_MAX_CHARACTERS, Asked, propose
+from approvals_svc.proposing import (
+    ACTION_MAX_CHARACTERS,
+    RISK_MAX_CHARACTERS,
+    SUBJECT_MAX_CHARACTERS,
+    Asked,
+    propose,
+)
 from approvals_svc.quorum import in_words
 from approvals_svc.seeing import not_found
 from approvals_svc.settings import Settings
@@ -52,6 +58,7 @@ class ProposeRequest(BaseModel):
     subject: str = Field(min_length=1, max_length=SUBJECT_MAX_CHARACTERS)
     action: str = Field(min_length=1, max_length=ACTION_MAX_CHARACTERS)
     reason: str = Field("", max_length=REASON_MAX_CHARACTERS)
+    risk: str = Field("", max_length=RISK_MAX_CHARACTERS)
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -274,6 +281,7 @@ def _meant(asked: ProposeRequest, identity: Identity, *, requester: str, key: st
         subject=asked.subject,
         payload=asked.payload,
         reason=asked.reason,
+        risk=asked.risk,
         signal=signal,
         requested_by=identity.subject,
         requester=requester,

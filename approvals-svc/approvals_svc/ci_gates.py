@@ -15,6 +15,7 @@ from approvals_svc.eligibility import CATALOG, Account
 from approvals_svc.model import Approval, Proposal, Subject
 from approvals_svc.plain import REASON_MAX_CHARACTERS, plain
 from approvals_svc.policy import Facts, Policy, Role, decide_policy
+from approvals_svc.proposing import RISK_MAX_CHARACTERS
 from approvals_svc.shipping import Shipment, Told, told
 from approvals_svc.tasks import CiGate
 from shared.catalog import Catalog
@@ -44,7 +45,10 @@ NEEDED: Sequence[Field] = ("repository", "environment", "sha", "requester", "run
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body. `requester`: a name, account or address of the catalog; `callback`: a target of WEBHOOK_TARGETS."""
+    """The body. `requester`: a name, account or address of the catalog; `callback`: a target of WEBHOOK_TARGETS.
+
+    `risk`: what whoever asks says of it, in a word that the policy may know.
+    """
 
     repository: Name | None = None
     environment: Name | None = None
@@ -56,6 +60,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     url: Url | None = None
     reason: Annotated[str, msgspec.Meta(max_length=REASON_MAX_CHARACTERS)] = ""
     callback: Name | None = None
+    risk: Annotated[str, msgspec.Meta(max_length=RISK_MAX_CHARACTERS)] = ""
 
 
 class Unusable(ValueError):
@@ -97,6 +102,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     reason: str = ""
     callback: str = ""
+    risk: str = ""
     key: str = ""
 
     @property
@@ -119,6 +125,7 @@ def understand(asked: Asked, asker: Asker, *, key: str) -> Gate:
         url=asked.url or "",
         reason=plain(asked.reason, characters_max=REASON_MAX_CHARACTERS),
         callback=asked.callback or "",
+        risk=plain(asked.risk, characters_max=RISK_MAX_CHARACTERS),
         key=key,
     )
 
@@ -223,6 +230,7 @@ def _subject(gate: Gate, catalog: Catalog, authors: Sequence[Account], ships: To
         "idempotency_key": gate.key,
         "ref": gate.ref,
         "reason": gate.reason,
+        "risk": gate.risk,
         CALLBACK: gate.callback,
     }
     return Subject(
@@ -244,6 +252,7 @@ def _subject(gate: Gate, catalog: Catalog, authors: Sequence[Account], ships: To
             team=catalog.team_of(service),
             repository=gate.repository,
             branch=gate.branch,
+            risk=gate.risk,
             author_class=ships.author_class,
             labels=ships.labels,
             labels_vary=ships.labels_vary,

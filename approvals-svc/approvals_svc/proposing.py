@@ -19,6 +19,7 @@ from shared.contracts.ids import step_of_entity
 from shared.contracts.services import APPROVALS_SVC
 
 SUBJECT_MAX_CHARACTERS = 255
+RISK_MAX_CHARACTERS = 40
 ACTION_MAX_CHARACTERS = 64
 
 
@@ -33,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     requested_by: str
     requester: str = ""
     reason: str = ""
+    risk: str = ""
     signal: str = ""
     origin: str = "live"
 
@@ -72,7 +74,13 @@ def _subject(asked: Asked, catalog: Catalog) -> Subject:
         requested_by=asked.requested_by,
         involved=(Account(role="requester", platform=CATALOG, name=asked.requester),) if asked.requester else (),
         payload=payload,
-        facts=Facts(action=action, service=service, team=catalog.team_of(service), repository=repository),
+        facts=Facts(
+            action=action,
+            service=service,
+            team=catalog.team_of(service),
+            repository=repository,
+            risk=plain(asked.risk, characters_max=RISK_MAX_CHARACTERS),
+        ),
     )
 
 

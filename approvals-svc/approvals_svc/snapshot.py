@@ -80,6 +80,7 @@ def snapshot(kind: type[A], approval: Approval, catalog: Catalog, *, now: dateti
         expires_at=approval.expires_at,
         does=in_words(subject.action, subject.payload) if is_ours(subject) else "",
         reason=approval.reason,
+        risk=subject.facts.risk,
         evidence=approval.evidence,
         broken_by=approval.broken_by,
         reason_required=approval.requirement.terms.reason_required,

@@ -216,6 +216,14 @@ async def test_action_that_is_not_ours_is_put_to_people_and_left_to_others(actio
     assert shown["payload"] == {"repository": "acme/checkout", "what": ["anything", {"of": 1.5}]}
 
 
+async def test_a_proposal_may_say_how_risky_it_is(actions: Actions) -> None:
+    body = {"subject": "web", "action": "tidy", "risk": "reckless"}
+
+    denied = await actions.post("/v1/approvals/propose", body)
+
+    assert (denied.status_code, denied.json()["status"]) == (201, "rejected")
+
+
 NOTHING_BEGINS = (
     "ALTER TABLE approvals.effect ALTER COLUMN next_at SET DEFAULT 'infinity'",
     "ALTER TABLE approvals.effect ALTER COLUMN next_at SET DEFAULT now()",

@@ -96,6 +96,17 @@ async def test_policy_may_answer_at_once(office: Office, environment: str, statu
     assert answer.status_code == status
 
 
+async def test_what_is_said_of_the_risk_is_the_policys_to_judge_and_shown_to_those_who_decide(office: Office) -> None:
+    run = await github_run(office)
+    asked = await run.ask({"risk": "low"})
+    worse = await run.ask({"risk": "Reckless"}, wait_s=1)
+    await office.settled()
+
+    assert (asked.status_code, worse.status_code) == (201, 403)
+    assert worse.json()["id"] != asked.json()["id"]
+    assert [event.risk for event in await office.said() if isinstance(event, ApprovalRequested)] == ["low"]
+
+
 # ---- the same question ---------------------------------------------------------------------------------------------
 
 
@@ -280,6 +291,7 @@ async def test_build_has_to_name_everything(office: Office, field: str) -> None:
         ({"url": "javascript:alert(1)"}, "url", "invalid-request"),
         ({"url": "https://ci.acme.example/\0"}, "url", "invalid-request"),
         ({"reason": "x" * 1001}, "reason", "invalid-request"),
+        ({"risk": "x" * 41}, "risk", "invalid-request"),
     ],
 )
 async def test_what_is_wrong_is_named(office: Office, changed: dict[str, str], field: str, kind: str) -> None:
