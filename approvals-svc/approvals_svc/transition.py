@@ -192,7 +192,9 @@ class Draft:
         if decision == "expired":
             self.say(events.ApprovalExpired)
         else:
-            self.say(events.ApprovalDecided, cause=detail.get("cause", ""))
+            ended_by = actor.person if decision == "cancelled" else ""
+            why = detail.get("reason", "") if ended_by else ""
+            self.say(events.ApprovalDecided, cause=detail.get("cause", ""), ended_by=ended_by, why=why)
 
     def _note_while_pending(self, command: Command, actor: Actor, detail: Mapping[str, str]) -> None:
         match command:
@@ -219,7 +221,7 @@ class Draft:
             self.say(events.ApprovalExecuted, effect=detail["effect"], failure=detail.get("failure", ""))
         elif isinstance(command, Revoke):
             self.effects.extend(consequences(self.approval))
-            self.say(events.ApprovalDecided)
+            self.say(events.ApprovalDecided, ended_by=actor.person, why=detail.get("reason", ""))
 
     def _schedule(self) -> None:
         terms, until = self.approval.requirement.terms, self.approval.expires_at

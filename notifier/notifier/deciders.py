@@ -100,7 +100,11 @@ def _ended(requester: str, approval: Approval, catalog: Catalog) -> bool:
     if approval.status in VOTED and approval.votes:
         last = approval.votes[-1]
         return is_of(requester, last.person, last.slack_user, catalog)
-    return approval.status == "cancelled" and isinstance(approval, ApprovalDecided) and not approval.cause
+    if not isinstance(approval, ApprovalDecided):
+        return False
+    if approval.ended_by:
+        return is_of(requester, approval.ended_by, "", catalog)
+    return approval.status == "cancelled" and not approval.cause
 
 
 def _person(user: str, catalog: Catalog) -> str:

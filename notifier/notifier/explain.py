@@ -31,15 +31,33 @@ def ignored(event: ThingEvent, thing_key: str) -> Reason:
     return Reason(event=event.id, kind=event.kind, thing=thing_key, decision="no_news", why=why)
 
 
+def placed(event: ThingEvent, thing_key: str, where: Placed) -> list[Reason]:
+    """One for each place."""
+    steps = tuple((step.route, step.refused) for step in where.steps[:STEPS_MAX])
+    return [
+        Reason(
+            event=event.id,
+            kind=event.kind,
+            thing=thing_key,
+            decision=each.how,
+            why=each.why,
+            channel=each.to,
+            route=each.route,
+            steps=steps,
+        )
+        for each in where.places
+    ]
+
+
 def reasons(
     thing_key: str,
     thing: Thing,
     events: Sequence[ThingEvent],
     absorbed: Absorbed,
-    placed: Placed | None,
+    where: Placed | None,
     placed_by: ThingEvent | None,
 ) -> tuple[Reason, ...]:
-    """`placed_by`: the event that brings the cards of `placed`, beside those that stand."""
+    """`placed_by`: the event that brings the cards of `where`, beside those that stand."""
     held = {event.id: reason for event, reason in absorbed.held}
     found: list[Reason] = []
     for event in events:
@@ -48,14 +66,8 @@ def reasons(
             why = {"origin": "it is told again, or not live", "stale": "it is too old to be news"}[held[event.id]]
             found.append(msgspec.structs.replace(base, decision="held", why=why))
             continue
-        if placed_by is event and placed is not None:
-            steps = tuple((step.route, step.refused) for step in placed.steps[:STEPS_MAX])
-            found += [
-                msgspec.structs.replace(
-                    base, decision=each.how, why=each.why, channel=each.to, route=each.route, steps=steps
-                )
-                for each in placed.places
-            ]
+        if placed_by is event and where is not None:
+            found += placed(event, thing_key, where)
         if thing.told:
             found += [
                 msgspec.structs.replace(base, decision="edit", why="its message stands already", channel=card.channel)

@@ -213,6 +213,22 @@ async def repeat_at(tx: Connection, moments: Mapping[str, datetime | None]) -> N
     )
 
 
+async def unreached(tx: Connection, *, limit: int) -> dict[str, Content]:
+    """What waits for a decision and has cards, all of them given up, and no other that waits for its time."""
+    rows = await tx.fetch(
+        """
+        SELECT key, content::text FROM thing
+        WHERE key IN (SELECT thing FROM message WHERE state = 'dead' AND thing IS NOT NULL)
+            AND kind = 'approval' AND content->'snapshot'->>'status' = 'pending'
+            AND NOT EXISTS (SELECT FROM message WHERE message.thing = thing.key AND message.state <> 'dead')
+            AND NOT EXISTS (SELECT FROM gathered WHERE gathered.thing = thing.key)
+        ORDER BY key LIMIT $1
+        """,
+        limit,
+    )
+    return {row["key"]: decode(row["content"]) for row in rows}
+
+
 async def now(tx: Connection) -> datetime:
     at: datetime = await tx.fetchval("SELECT now()")
     return at

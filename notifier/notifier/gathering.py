@@ -1,14 +1,17 @@
 """What was gathered is told when it is due: one thing by its own card, several by one message that lists them."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from notifier import gather_store, push_store, reason_store, store
+import msgspec
+
+from notifier import explain, gather_store, push_store, reason_store, store
 from notifier.about import about
 from notifier.cards import card
+from notifier.details import details
 from notifier.listing import Line, render_list
-from notifier.living import Content
+from notifier.living import Content, Thing, newest_first
 from notifier.placing import Place, place
 from notifier.quiet import quiet_until
 from notifier.render import note
@@ -30,12 +33,23 @@ log = logs.get(__name__)
 LOOK_EVERY_S = 1.0
 TIDY_MAX = 5_000
 REPEATS_MAX = 100
+UNREACHED_MAX = 20
+UNREACHED = "here, as none of those who may decide could be told"
 UNSETTLED = frozenset({"open", "acknowledged", "pending", "firing"})
 ALONE = "group"  # a pile of one thing that waited for company shows its card
 
 
 class Gathering:
-    def __init__(self, pool: Pool, catalogs: CurrentCatalog, routes: RouteVersions, templates: Templates) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        catalogs: CurrentCatalog,
+        routes: RouteVersions,
+        templates: Templates,
+        *,
+        default_channel: str,
+    ) -> None:
+        self._default_channel = default_channel
         self._pool = pool
         self._routes = routes
         self._templates = templates
@@ -46,6 +60,7 @@ class Gathering:
             while await self.tell_one() and not stop.is_set():
                 pass
             await self.repeat()
+            await self.tell_unreached()
 
         await look_every(LOOK_EVERY_S, look, stop, name="gathering")
 
@@ -86,6 +101,32 @@ class Gathering:
                 notes.append(NewNote(key=key, root=each.card, urgent=each.urgent, message=said))
             await gather_store.repeat_at(connection, moments)
             await store.note(connection, notes)
+
+    async def tell_unreached(self) -> None:
+        """Where none of those who may decide can be told, the channel is that would hear of it without them."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            unreached = await gather_store.unreached(connection, limit=UNREACHED_MAX)
+            if not unreached:
+                return
+            catalog, at = (await self._catalogs.current(connection)).content, await gather_store.now(connection)
+            routes = (await self._routes.current(connection)).content
+            for key, content in unreached.items():
+                default = self._default_channel
+                asked = about(content, catalog)
+                placed = place(content, asked, routes, catalog, default=default, now=at, directly=False)
+                steps = [msgspec.structs.replace(each, why=f"{each.why}; {UNREACHED}") for each in placed.places]
+                await _tell_all(connection, key, steps)
+                await store.note(
+                    connection,
+                    details(key, Thing(content=content), content, [p.to for p in placed.places if p.is_now], catalog),
+                )
+                told = msgspec.structs.replace(placed, places=tuple(steps))
+                await reason_store.add(connection, explain.placed(newest_first(content)[0], key, told))
+
+
+async def _tell_all(tx: Connection, key: str, places: Sequence[Place]) -> None:
+    await store.tell(tx, [new_card(key, each) for each in places if each.is_now])
+    await gather_store.gather(tx, [(key, each) for each in places if each.is_told and not each.is_now])
 
 
 def _quiet_until(again: gather_store.Again, routes: Route, catalog: Catalog, at: datetime) -> datetime | None:

@@ -21,8 +21,9 @@ from notifier import (
 )
 from notifier.about import about
 from notifier.answering import answered
-from notifier.cards import BulletinCard, NothingKnown, card
+from notifier.cards import NothingKnown, card
 from notifier.deciders import can_wait, is_person, pending, voter
+from notifier.details import details
 from notifier.explain import Reason
 from notifier.gathering import new_card, relist
 from notifier.living import (
@@ -30,7 +31,6 @@ from notifier.living import (
     Acting,
     Content,
     HeldReason,
-    Posting,
     Thing,
     ThingEvent,
     ThingKind,
@@ -41,7 +41,7 @@ from notifier.living import (
 )
 from notifier.placing import Place, Placed, joining, place
 from notifier.preference_store import OptedOut
-from notifier.render import OURS, below, note
+from notifier.render import OURS, note
 from notifier.route_versions import RouteVersions
 from notifier.routes import Route
 from notifier.routing import concerns_people
@@ -202,7 +202,7 @@ class Handlers:
                 *self._notes(thing, content, fresh, catalog, opted_out),
                 *_reminders(thing, content, fresh, catalog, self._rules.templates),
                 *timelines.notes(thing, fresh, catalog),
-                *(note for each in now_places for note in _below(thing_key, each.to, content, catalog)),
+                *details(thing_key, thing, content, [each.to for each in now_places], catalog),
             ),
         )
 
@@ -302,19 +302,6 @@ def _reminders(
         asked = msgspec.structs.replace(card(after, catalog), mentioned=mentioned)
         message = note(asked, mentioned=True, templates=templates)
         yield store.NewNote(key=f"{posting.key}#{reminder.id}", root=posting, urgent=True, message=message)
-
-
-def _below(thing_key: str, channel: str, content: Content, catalog: Catalog) -> tuple[store.NewNote, ...]:
-    """What a new card has no room for."""
-    new = card(content, catalog)
-    if not isinstance(new, BulletinCard):
-        return ()
-    key = store.NewCard(thing=thing_key, channel=channel, urgent=False).key
-    root = Posting(key=key, channel=channel, is_shown=False)
-    return tuple(
-        store.NewNote(key=f"{root.key}#{number:02}", root=root, urgent=False, message=message)
-        for number, message in enumerate(below(new))
-    )
 
 
 def branch(change: Change) -> tuple[str, str]:

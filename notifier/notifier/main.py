@@ -40,7 +40,8 @@ async def run(settings: Settings) -> None:
         routes = RouteVersions(pool, settings.routes_path)
         relay = Relay(bus=bus, pool=pool, service=NOTIFIER.name)
         templates = tried(settings.templates_path)
-        gathering = Gathering(pool, catalogs, routes, templates)
+        default = settings.slack_default_channel
+        gathering = Gathering(pool, catalogs, routes, templates, default_channel=default)
         events, asked = consumer.build(bus, pool, Handlers(_rules(settings, catalogs, routes, bus.subjects, templates)))
         async with (
             connected(settings, pool=pool, catalogs=catalogs, subjects=bus.subjects, templates=templates) as sender,

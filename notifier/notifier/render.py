@@ -10,12 +10,12 @@ from notifier import bulletin, evidence, fit, forms, summary
 from notifier.blocks import (
     Block,
     button,
+    by,
     context,
     duration,
     listed,
     mrkdwn,
     name,
-    names,
     plain,
     reason,
     section,
@@ -36,7 +36,13 @@ from notifier.templates import Pieces, Templates
 from shared.contracts.events import Approval, ApprovalDecided, ApprovalExecuted
 
 TITLE_MAX_CHARACTERS = 300
-DOES_MAX_CHARACTERS = 700
+# Of an approval: the first 140 characters of its text decide alone, and its buttons begin within 900.
+NAME_MAX_CHARACTERS = 40
+SUBJECT_MAX_CHARACTERS = 120
+DOES_MAX_CHARACTERS = 140
+REASON_MAX_CHARACTERS = 100
+VOTERS_SHOWN = 3
+SHORT = {"action": 12, "service": 24, "environment": 16, "who": 16, "group": 12}
 NUDGE_MAX_CHARACTERS = 2_500
 
 DEPLOYMENT_STATES = {
@@ -117,9 +123,16 @@ def note(card: Card, *, mentioned: bool, templates: Templates = OURS) -> Message
     return Message(text=fit.cut(listed(" ", [whom, said]), fit.TEXT_MAX))
 
 
-def below(card: BulletinCard) -> list[Message]:
+def below(card: Card) -> list[Message]:
     """What did not fit into the card, for its thread."""
-    return [Message(text=note) for note in bulletin.thread(card.bulletin.sections)]
+    match card:
+        case BulletinCard():
+            return [Message(text=note) for note in bulletin.thread(card.bulletin.sections)]
+        case ApprovalCard() if card.approval.status == "pending":
+            said = evidence.below(card.approval)
+            return [Message(text=fit.cut(said, fit.TEXT_MAX))] if said else []
+        case _:
+            return []
 
 
 def without_blocks(message: Message) -> Message:
@@ -227,15 +240,16 @@ def _approval(card: ApprovalCard) -> Mapping[str, Any]:
         "pending": approval.status == "pending",
         "number": approval.approval_id,
         "what": Mrkdwn(_what(approval)),
-        "requester": name(approval.requested_by),
-        "policy": name(approval.policy),
+        "in_short": Mrkdwn(_in_short(approval)),
+        "requester": _named(approval.requested_by),
+        "policy": _named(approval.policy),
         "quorum": Mrkdwn(_quorum(approval)),
         "sha": short_sha(approval.sha),
-        "repository": name(approval.repository),
+        "repository": _named(approval.repository),
         "details": link(approval.url, "details"),
         "does": text(approval.does, characters_max=DOES_MAX_CHARACTERS),
-        "reason": reason(approval.reason),
-        "evidence": Mrkdwn(evidence.in_words(approval.evidence)),
+        "reason": text(approval.reason, characters_max=REASON_MAX_CHARACTERS),
+        "evidence": Mrkdwn(evidence.in_words(approval)),
         "tally": Mrkdwn(_tally(card)),
         "ending": Mrkdwn(_ending(card)),
         "expires_at": moment(approval.expires_at) if approval.expires_at else "",
@@ -247,32 +261,53 @@ def _approval(card: ApprovalCard) -> Mapping[str, Any]:
 
 def _what(approval: Approval) -> str:
     """In words that are escaped already, as all below."""
-    action = name(approval.action) or "act on"
-    return f"{action[:1].upper()}{action[1:]} {_object(approval)}"
+    said = dict.fromkeys(SHORT, NAME_MAX_CHARACTERS)
+    return _said(approval, {**said, "subject": SUBJECT_MAX_CHARACTERS})
 
 
-def _object(approval: Approval) -> str:
+def _in_short(approval: Approval) -> str:
+    """`Deploy checkout to production? cy asks 2 of release · 84 lines (S) · 1 of 20 failed`: what a watch shows."""
+    subject = sum(SHORT[part] for part in ("service", "environment")) + len(" to ")
+    who = text(approval.requested_by, characters_max=SHORT["who"]) or "Somebody"
+    asks = f"{_said(approval, {**SHORT, 'subject': subject})}? {who} asks {_quorum(approval, SHORT['group'])}"
+    return listed(" · ", [asks, evidence.size(approval.evidence), evidence.risk(approval)])
+
+
+def _said(approval: Approval, characters: Mapping[str, int]) -> str:
+    """At most so many of each part."""
+    action = text(approval.action, characters_max=characters["action"]) or "act on"
+    what = text(approval.subject, characters_max=characters["subject"])
     if approval.environment:
-        return f"{name(approval.service)} to {name(approval.environment)}"
-    return text(approval.subject, characters_max=TITLE_MAX_CHARACTERS)
+        service = text(approval.service, characters_max=characters["service"])
+        what = Mrkdwn(f"{service} to {text(approval.environment, characters_max=characters['environment'])}")
+    return f"{action[:1].upper()}{action[1:]} {what}"
 
 
-def _quorum(approval: Approval) -> str:
+def _quorum(approval: Approval, characters_max: int = NAME_MAX_CHARACTERS) -> str:
     """`2 of release`."""
-    return f"{approval.required} of {name(approval.group) or 'everybody'}"
+    return f"{approval.required} of {text(approval.group, characters_max=characters_max) or 'everybody'}"
+
+
+def _named(value: str) -> Mrkdwn:
+    return text(value, characters_max=NAME_MAX_CHARACTERS)
 
 
 def _tally(card: ApprovalCard) -> str:
     """`1 of 2: ana; declined by bo`; to ana herself `1 of 2, you; declined by bo`."""
     others = [person for person in card.agreed if person != card.you]
     you = ", you" if len(others) < len(card.agreed) else ""
-    agreed = f"{you}{' and ' if you else ': '}{names(others)}" if others else you
+    agreed = f"{you}{' and ' if you else ': '}{_people(others)}" if others else you
     declined = f"; declined by {_voters(card, card.declined)}" if card.declined else ""
     return f"{len(card.agreed)} of {card.approval.required}{agreed}{declined}"
 
 
 def _voters(card: ApprovalCard, people: Sequence[str]) -> str:
-    return names(["you" if person == card.you else person for person in people])
+    return _people(["you" if person == card.you else person for person in people])
+
+
+def _people(people: Sequence[str]) -> str:
+    more = [f"{len(people) - VOTERS_SHOWN} more"] if len(people) > VOTERS_SHOWN else []
+    return ", ".join([*map(_named, people[:VOTERS_SHOWN]), *more])
 
 
 def _ending(card: ApprovalCard) -> str:
@@ -294,9 +329,9 @@ def _ending(card: ApprovalCard) -> str:
         case "dead":
             failure = approval.failure if isinstance(approval, ApprovalExecuted) else ""
             return f"decided, but could not be carried out{listed('', [reason(failure)], first=': ')}"
-        case "cancelled":
-            cause = approval.cause if isinstance(approval, ApprovalDecided) else ""
-            return f"cancelled{listed('', [reason(cause)], first=': ')}"
+        case "cancelled" | "revoked" if isinstance(approval, ApprovalDecided):
+            said = listed(" ", [approval.status, by(approval.ended_by)])
+            return f"{said}{listed('', [reason(approval.cause or approval.why)], first=': ')}"
         case _:
             return name(approval.status)
 
@@ -317,11 +352,9 @@ def _buttons(card: ApprovalCard) -> Block:
 
 
 def _confirm(verb: str, what: str) -> Block:
-    """Slack takes 300 characters; escaped text is never cut, and the card says it anyway."""
-    said = f"{what}." if len(what) < fit.CONFIRM_MAX["text"] else "As the card says."
     return {
         "title": plain(f"{verb} for production?"),
-        "text": mrkdwn(said),
+        "text": mrkdwn(f"{what}."),
         "confirm": plain(verb),
         "deny": plain("Not now"),
     }

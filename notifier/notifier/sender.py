@@ -1,11 +1,12 @@
 """The sender: claims due rows, talks to Slack outside any transaction, and writes down what became of it."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import msgspec
 
-from notifier import overflow_store, pace_store, send_store, store
+from notifier import overflow_store, pace_store, preference_store, send_store, store
 from notifier.barring import barred
 from notifier.cards import NothingKnown, card
 from notifier.connection import Way
@@ -281,14 +282,22 @@ class Sender:
                 members = await overflow_store.members(connection, call.key)
             message = digest([self._shown(content, is_thing).text for is_thing, content in members], day_of(call.key))
         else:
-            message = self._shown(call.content, call.thing is not None, reader=call.channel)
+            unmentioned = await self._unmentioned() if nudge_of(call.key) else frozenset()
+            message = self._shown(call.content, call.thing is not None, reader=call.channel, unmentioned=unmentioned)
         return without_blocks(message) if call.text_only else message
 
-    def _shown(self, content: str, is_thing: bool, *, reader: str = "") -> Message:
+    async def _unmentioned(self) -> frozenset[str]:
+        async with self._pool.acquire() as connection:
+            return (await preference_store.opted_out(connection)).mentions
+
+    def _shown(self, content: str, is_thing: bool, *, reader: str = "", unmentioned: Collection[str] = ()) -> Message:
         try:
             if not is_thing:
                 return msgspec.json.decode(content, type=Message)
-            return render(card(decode(content), self._catalogs.catalog, reader=reader), self._templates)
+            shown = card(decode(content), self._catalogs.catalog, reader=reader)
+            if shown.mentioned in unmentioned:
+                shown = msgspec.structs.replace(shown, mentioned="")
+            return render(shown, self._templates)
         except (msgspec.DecodeError, NothingKnown) as error:
             raise Unreadable(f"the stored content can't be shown: {error}") from None
 

@@ -18,6 +18,8 @@ from shared.contracts.events import (
     ApprovalReminded,
     ApprovalRequested,
     ApprovalVoted,
+    Evidence,
+    ShippedChange,
     Vote,
 )
 from shared.contracts.services import NOTIFIER
@@ -176,6 +178,42 @@ async def test_an_account_that_is_gone_and_an_answer_that_is_lost_keep_nobody_el
     await stage.shown(ben=["1 of 2, you"], cy=["1 of 2: ben"])
 
     assert (await stage.control("/slack/counts"))["duplicates"] == 0
+
+
+async def test_what_speaks_for_it_stands_once_in_the_thread_of_each_card_and_anew_with_another_revision(
+    stage: Stage,
+) -> None:
+    change = ShippedChange(number=12, title="Sum in cents <!here>", author="ana-k", lines=84)
+    known = Evidence(changes=(change,), changes_n=1, lines=84, size="S")
+    await stage.publish(approval(ApprovalRequested, 1, evidence=known, approvers=("U0BEN", "U0CY")))
+    listed = ["1 change, 84 lines (S)*", "• #12 Sum in cents &lt;!here&gt; · ana-k · 84 lines"]
+    told = "\n".join(listed)
+    await stage.shown(ben=["84 lines (S) · 0 of 2", told], cy=["84 lines (S) · 0 of 2", told])
+
+    voted = approval(ApprovalVoted, 2, evidence=known, approvers=("U0BEN", "U0CY"), votes=(BEN,))
+    await stage.publish(voted)
+    await stage.shown(ben=["1 of 2, you", told], cy=["1 of 2: ben", told])
+    edited = approval(ApprovalRequested, 3, revision=2, evidence=Evidence(commits=3), approvers=("U0BEN", "U0CY"))
+    await stage.publish(edited)
+    await stage.shown(ben=["3 commits · 0 of 2", told, "*3 commits*"], cy=["3 commits · 0 of 2", told, "*3 commits*"])
+
+    card, *notes = [m for m in await stage.control("/slack/messages") if m["channel_name"] == "@cy"]
+    assert {note["thread_ts"] for note in notes} == {card["ts"]}
+
+
+async def test_where_none_of_those_who_may_decide_can_be_told_the_channel_is_once(stage: Stage) -> None:
+    event = approval(ApprovalRequested, 1, approvers=("U0GONE",), evidence=Evidence(commits=3))
+
+    await stage.publish(event)
+    await stage.shown(payments=["3 commits · 0 of 2", "*3 commits*"])
+    await stage.publish(approval(ApprovalVoted, 2, approvers=("U0GONE",), evidence=Evidence(commits=3), votes=(BEN,)))
+    await stage.shown(payments=["1 of 2: ben", "*3 commits*"])
+
+    url = stage.line.url(NOTIFIER, f"/v1/notifications/explain?event={event.id}")
+    reasons = (await stage.line.http.get(url)).raise_for_status().json()["reasons"]
+    assert [(r["channel"], r["why"]) for r in reasons if r["channel"] == "#payments"] == [
+        ("#payments", "at once; here, as none of those who may decide could be told")
+    ]
 
 
 async def test_where_nobody_can_be_asked_the_channel_is_and_says_why(stage: Stage) -> None:

@@ -142,8 +142,11 @@ class Replicas:
             return [entry.verb for entry in await store.audit(tx, number)]
 
     async def kinds(self) -> list[str]:
+        return [event["kind"] for event in await self.said()]
+
+    async def said(self) -> list[dict[str, Any]]:
         rows = await self.pool.fetch("SELECT body FROM outbox ORDER BY sequence")
-        return [msgspec.json.decode(row["body"])["kind"] for row in rows]
+        return [msgspec.json.decode(row["body"]) for row in rows]
 
     async def effects(self, number: int) -> list[str]:
         rows = await self.pool.fetch("SELECT payload FROM effect WHERE approval_id = $1", number)
@@ -360,6 +363,7 @@ async def test_who_asked_cancels_and_the_gate_is_told(replicas: Replicas) -> Non
     assert (refused.result, cancelled.result) == ("not_eligible", "counted")
     assert (await replicas.show(number)).status == "cancelled"
     assert await replicas.effects(number) == ["rejected"]
+    assert (await replicas.said())[-1]["ended_by"] == "ana"
 
 
 async def test_revoke_against_claim_has_one_winner(replicas: Replicas) -> None:

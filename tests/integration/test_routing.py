@@ -11,7 +11,7 @@ import pytest
 
 from em.sandbox.server import Sandbox, sandbox
 from em.sandbox.workspace import SlackSettings
-from shared.contracts.envelope import encode_event, event_headers
+from shared.contracts.envelope import event_message
 from shared.contracts.events import (
     BuildFinished,
     ChangeMerged,
@@ -24,6 +24,7 @@ from shared.contracts.events import (
     Event,
     IncidentOpened,
     IncidentResolved,
+    Nudge,
     SignedRequest,
 )
 from shared.contracts.services import NOTIFIER
@@ -57,8 +58,8 @@ class Stage:
     async def publish(self, events: Sequence[Event]) -> None:
         async with self.line.broker() as connection:
             for event in events:
-                subject = self.line.subjects.event(event.kind)
-                await connection.jetstream().publish(subject, encode_event(event), headers=event_headers(event))
+                message = event_message(event, self.line.subjects)
+                await connection.jetstream().publish(message.subject, message.body, headers=dict(message.headers))
 
         async def is_handled() -> bool:
             return not await self.line.pending(NOTIFIER_EVENTS)
@@ -264,6 +265,12 @@ async def test_who_wants_no_mentions_is_shown_what_happened_without_their_name_c
     assert (await failed(1)).startswith("<@U0ANA> Deploy checkout to production failed")
     await stage.publish([typed("prefs mentions off")])
     assert (await failed(2)).startswith("Deploy checkout to production failed")
+    await stage.publish([stamped(Nudge(occurred_at=now(), text="Look", person="ana", service="checkout"), "N1")])
+
+    async def is_nudged() -> bool:
+        return "ana: Look" in await stage.texts()
+
+    await until(is_nudged, timeout_s=WAIT_S, what=f"the nudge calls their name: {await stage.texts()}")
 
 
 async def test_old_facts_are_held_and_say_so(stage: Stage) -> None:

@@ -141,6 +141,10 @@ def test_where_nobody_can_be_told_alone_the_channel_is() -> None:
         (ApprovalDecided, {"status": "approved", "broken_by": "ben"}, True),
         (ApprovalDecided, {"status": "cancelled"}, False),
         (ApprovalDecided, {"status": "cancelled", "cause": "its run is over"}, True),
+        (ApprovalDecided, {"status": "cancelled", "ended_by": "ana"}, False),
+        (ApprovalDecided, {"status": "cancelled", "ended_by": "dee"}, True),
+        (ApprovalDecided, {"status": "revoked", "ended_by": "ana", "votes": (BEN,)}, False),
+        (ApprovalDecided, {"status": "revoked", "ended_by": "dee", "votes": (BEN,)}, True),
         (ApprovalDecided, {"status": "superseded"}, False),
         (ApprovalDecided, {"status": "auto_approved"}, False),
         (ApprovalExpired, {"status": "expired"}, True),
@@ -191,4 +195,4 @@ def test_a_card_that_was_sent_elsewhere_stands_for_its_own_place() -> None:
     ],
 )
 def test_a_card_says_you_to_who_voted(reader: str, votes: tuple[Vote, ...], says: str) -> None:
-    assert render(card(approval(votes=votes), CATALOG, reader=reader)).text.endswith(f"asks 2 of everybody, {says}")
+    assert render(card(approval(votes=votes), CATALOG, reader=reader)).text.endswith(f"asks 2 of everybody · {says}")

@@ -1,5 +1,6 @@
 """Cards: what they say, within Slack's limits, and without anything that others smuggled in."""
 
+import html
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from em.sandbox.blocks import characters, violations
 from notifier import usage
 from notifier.cards import ApprovalCard, Card, DeploymentCard, IncidentCard, NudgeCard, SummaryCard
-from notifier.evidence import in_words
-from notifier.mrkdwn import lines, link, text
+from notifier.evidence import below, in_words, risk, size
+from notifier.mrkdwn import lines, link, moment, text
 from notifier.render import Message, note, render, without_blocks
 from shared.contracts.commands import COMMANDS, parse
 from shared.contracts.events import (
@@ -25,8 +26,10 @@ from shared.contracts.events import (
     ApprovalSummarized,
     Evidence,
     Nudge,
+    OpenIncident,
     Precedent,
     ServiceApprovals,
+    ShippedChange,
     Vote,
 )
 
@@ -123,9 +126,9 @@ def test_an_incident_card_names_title_service_urgency_and_state() -> None:
 def test_a_pending_approval_says_what_who_how_many_and_until_when_and_can_be_answered() -> None:
     message = render(approval())
 
-    assert message.text == "Deploy checkout to production? cy asks 2 of release, 1 of 2: ana · 1a2b3c4"
+    assert message.text == "Deploy checkout to production? cy asks 2 of release · 1 of 2: ana · 1a2b3c4"
     assert "production-deploys 2 of release" in markup(message)
-    assert "Votes: 1 of 2: ana" in markup(message)
+    assert "Votes: 1 of 2: ana · until <!date^" in markup(message)
     assert f"<!date^{int((NOW + timedelta(hours=4)).timestamp())}^" in markup(message)
     assert {action: button["value"] for action, button in buttons(message).items()} == {
         "approve": "approve:7:2",
@@ -210,44 +213,85 @@ def test_production_asks_for_confirmation_and_others_dont() -> None:
     assert not any("confirm" in button for button in buttons(render(elsewhere)).values())
 
 
-def test_an_approval_shows_its_evidence_in_one_line() -> None:
-    precedents = tuple(
+SHOWN = Evidence(
+    changes_n=2,
+    lines=84,
+    size="S",
+    changes=(ShippedChange(number=12, title="Sum in cents", author="ana-k", author_class="ai_assisted", lines=70),),
+    direct_commits=1,
+    deployments=20,
+    failed=1,
+    incidents=(OpenIncident(title="Payments fail", opened_at=NOW, urgency="high"),),
+    incidents_n=1,
+    coverage=81.04,
+    coverage_base=82.5,
+    gate="failed",
+    checks_of="branch",
+    precedents=tuple(
         Precedent(approval_id=n, subject="x", similarity=0.5, decision="approved", decided_at=NOW, outcome=outcome)
         for n, outcome in enumerate(("healthy", "healthy", "rolled_back"))
-    )
-    shown = Evidence(
-        changes_n=2,
-        lines=84,
-        size="S",
-        direct_commits=1,
-        deployments=20,
-        failed=1,
-        incidents_n=1,
-        coverage=81.04,
-        coverage_base=82.5,
-        gate="failed",
-        precedents=precedents,
+    ),
+)
+
+
+def test_a_watch_shows_verb_service_environment_who_size_and_risk_of_an_approval() -> None:
+    message = render(approval(evidence=SHOWN))
+
+    assert message.text == (
+        "Deploy checkout to production? cy asks 2 of release · 84 lines (S) · 1 incident open · 1 of 2: ana · 1a2b3c4"
     )
 
-    [line] = [line for line in markup(render(approval(evidence=shown))).split("\n") if "similar" in line]
 
-    assert line == (
-        "2 changes, 84 lines (S) and 1 direct commit · 1 of 20 deployments failed · :fire: 1 incident open"
-        " · coverage 81.0 % (-1.5) · quality gate failed · 3 similar: 2 healthy, 1 rolled back"
+def test_an_approval_shows_its_evidence_in_one_line_and_the_rest_in_its_thread() -> None:
+    card = approval(evidence=SHOWN, risk="low")
+
+    assert "\n2 changes, 84 lines (S) · low risk · 1 of 20 deployments failed · :fire: 1 incident open" in markup(
+        render(card)
     )
+    assert below(card.approval).split("\n") == [
+        "*2 changes, 84 lines (S)*",
+        "• #12 Sum in cents · ana-k (ai assisted) · 70 lines",
+        "and 1 more",
+        "and 1 commit of no change",
+        "*How it stands*: 1 of 20 deployments in 30 days failed"
+        " · coverage 81.0 % (-1.5), quality gate failed of its branch",
+        "*1 incident open*",
+        f"• Payments fail · high · since {moment(NOW)}",
+        "*3 like it*: 2 healthy, 1 rolled back",
+        "• #0 x · approved · healthy",
+        "• #1 x · approved · healthy",
+        "• #2 x · approved · rolled back",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("evidence", "line"),
+    ("evidence", "size_", "line"),
     [
-        (Evidence(), ""),
-        (Evidence(commits=3), "3 commits"),
-        (Evidence(commits=0, is_back=True), "goes back to an earlier commit"),
-        (Evidence(changes_n=200, commits=500, is_cut=True), "more than 200 changes"),
+        (Evidence(), "", ""),
+        (Evidence(commits=3), "3 commits", "3 commits"),
+        (Evidence(commits=0, is_back=True), "back to before", "goes back to an earlier commit"),
+        (Evidence(changes_n=200, commits=500, is_cut=True), "more than 200 changes", "more than 200 changes"),
+        (Evidence(changes_n=1, lines=12_345, size="XL"), "12k lines (XL)", "1 change, 12345 lines (XL)"),
     ],
 )
-def test_what_is_not_known_is_not_in_the_evidence(evidence: Evidence, line: str) -> None:
-    assert in_words(evidence) == line
+def test_what_is_not_known_is_not_in_the_evidence(evidence: Evidence, size_: str, line: str) -> None:
+    assert (size(evidence), in_words(approval(evidence=evidence).approval)) == (size_, line)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"evidence": Evidence(deployments=20, failed=1)}, "1 of 20 failed"),
+        ({"evidence": Evidence(incidents_n=2, gate="failed", deployments=9, failed=8)}, "2 incidents open"),
+        ({"evidence": Evidence(gate="failed"), "risk": "low"}, "gate failed, low risk"),
+        ({"risk": "x" * 40}, f"{'x' * 17}… risk"),
+        ({"evidence": Evidence(gate="passed")}, ""),
+    ],
+)
+def test_of_the_risk_the_worst_comes_first_and_what_has_no_room_is_left_to_the_card(
+    changes: dict[str, Any], said: str
+) -> None:
+    assert risk(approval(**changes).approval) == said
 
 
 @pytest.mark.parametrize(
@@ -279,18 +323,27 @@ def test_a_decision_that_could_not_be_carried_out_says_why() -> None:
     assert "could not be carried out: GitHub answered 404" in message.text
 
 
-def test_what_ended_elsewhere_says_why() -> None:
+@pytest.mark.parametrize(
+    ("status", "how", "said"),
+    [
+        ("cancelled", {"cause": "cy-m rejected it at github"}, "cancelled: cy-m rejected it at github"),
+        ("cancelled", {"ended_by": "dee", "why": "wrong sha"}, "cancelled by dee: wrong sha"),
+        ("cancelled", {}, "cancelled"),
+        ("revoked", {"ended_by": "dee"}, "revoked by dee"),
+    ],
+)
+def test_what_ended_without_votes_says_by_whom_and_why(status: str, how: dict[str, Any], said: str) -> None:
     given = {name: getattr(REQUEST, name) for name in REQUEST.__struct_fields__}
-    ended = ApprovalDecided(**{**given, "status": "cancelled"}, cause="cy-m rejected it at github")
+    ended = ApprovalDecided(**{**given, "status": status}, **how)
 
     message = render(ApprovalCard(approval=ended, production=True))
 
-    assert message.text.startswith("Deploy checkout to production: cancelled: cy-m rejected it at github")
+    assert message.text == f"Deploy checkout to production: {said} · 1a2b3c4"
 
 
-def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
+def approvals(words: st.SearchStrategy[str]) -> st.SearchStrategy[ApprovalCard]:
     votes = st.builds(Vote, person=words, verb=st.sampled_from(["approve", "reject"]), reason=words)
-    approvals = st.builds(
+    return st.builds(
         approval,
         status=st.sampled_from(["pending", "approved", "rejected", "expired", "executed", "strange"]),
         action=words,
@@ -303,10 +356,14 @@ def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
         sha=words,
         url=words,
         requested_by=words,
+        risk=words,
         policy=words,
         group=words,
         votes=st.lists(votes, max_size=30).map(tuple),
     )
+
+
+def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
     told = {"service": words, "who": words, "url": words}
     deployments = st.builds(
         lambda **fields: msgspec.structs.replace(DEPLOYMENT, **fields),
@@ -327,7 +384,7 @@ def cards(words: st.SearchStrategy[str]) -> st.SearchStrategy[Card]:
         team=words,
         services=st.lists(words, max_size=30),
     )
-    return st.one_of(approvals, deployments, incidents, weeks, st.builds(NudgeCard, nudge=said))
+    return st.one_of(approvals(words), deployments, incidents, weeks, st.builds(NudgeCard, nudge=said))
 
 
 WORDS = st.one_of(
@@ -355,11 +412,24 @@ def test_no_text_of_others_becomes_a_mention_or_a_link_and_all_limits_hold(card:
     assert msgspec.json.decode(msgspec.json.encode(message), type=Message) == message
 
 
-def test_question_that_is_too_long_to_confirm_points_at_the_card() -> None:
-    message = render(approval(environment="", subject="<" * 300))
+@settings(max_examples=200, deadline=None)
+@given(card=approvals(WORDS), known=st.sampled_from([None, SHOWN]))
+def test_whatever_it_is_called_an_approval_is_decided_at_a_glance(card: ApprovalCard, known: Evidence | None) -> None:
+    """140 characters of text; five lines and 900 characters, as a reader sees them, above the buttons."""
+    asked = msgspec.structs.replace(card.approval, status="pending", evidence=known)
+    message = render(msgspec.structs.replace(card, approval=asked))
 
-    assert violations(list(message.blocks)) == []
-    assert buttons(message)["approve"]["confirm"]["text"]["text"] == "As the card says."
+    *words, buttons = message.blocks
+    lines = [line for block in words for line in block["text"]["text"].split("\n")]
+    assert buttons["type"] == "actions"
+    assert len(lines) <= 5
+    assert sum(len(_seen(line)) for line in lines) <= 900
+    if known:
+        assert "84 lines (S) · 1 incident open" in _seen(message.text)[:140]
+
+
+def _seen(markup: str) -> str:
+    return html.unescape(re.sub(r"<[^<>|]*\|([^<>]*)>", r"\1", markup))
 
 
 def test_injected_mentions_do_not_survive() -> None:

@@ -68,7 +68,8 @@ async def _told(pool: Pool, routes: RouteVersions, backlog: int) -> None:
     rules = Rules(
         catalogs=catalogs, routes=routes, acting=acting, default_channel="#all", subjects=Subjects("em"), templates=OURS
     )
-    handlers, gathering, stop = Handlers(rules), Gathering(pool, catalogs, routes, OURS), asyncio.Event()
+    handlers, stop = Handlers(rules), asyncio.Event()
+    gathering = Gathering(pool, catalogs, routes, OURS, default_channel="")
     async with asyncio.TaskGroup() as group:
         group.create_task(gathering.run(stop))
         for start in range(0, backlog, BATCH):

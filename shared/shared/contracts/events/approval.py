@@ -105,6 +105,7 @@ class Approval(Event, frozen=True, kw_only=True):
     """`approval_id` is the number people see (`#7`); a reader keeps the snapshot with the highest `version`.
 
     `does`: what a yes has carried out, in words, where that is ours to do; `reason`: why somebody asks.
+    `risk`: what whoever asks says of it, in a word.
     """
 
     approval_id: int
@@ -130,6 +131,7 @@ class Approval(Event, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     does: str = ""
     reason: str = ""
+    risk: str = ""
 
 
 class ApprovalRequested(Approval, frozen=True, kw_only=True, tag="approval.requested"): ...
@@ -139,9 +141,12 @@ class ApprovalVoted(Approval, frozen=True, kw_only=True, tag="approval.voted"): 
 
 
 class ApprovalDecided(Approval, frozen=True, kw_only=True, tag="approval.decided"):
-    """`cause` says what ended it where neither votes nor a person did."""
+    """`cause` says what ended it where neither votes nor a person did; `ended_by` the person who did without votes, and
+    `why`."""
 
     cause: str = ""
+    ended_by: str = ""
+    why: str = ""
 
 
 class ApprovalExpired(Approval, frozen=True, kw_only=True, tag="approval.expired"): ...
