@@ -94,7 +94,7 @@ class Performance:
         )
 
     async def _until_handled(self) -> None:
-        """Until every accepted delivery has its disposition, and nothing has changed for a while."""
+        """Until every accepted delivery has its disposition, all is said, and nothing has changed for a while."""
         self._progress("waiting until everything is handled")
         deadline = time.monotonic() + QUIET_WITHIN_S
         seen, since = None, time.monotonic()
@@ -102,7 +102,7 @@ class Performance:
             now = await self._state()
             if now != seen:
                 seen, since = now, time.monotonic()
-            elif time.monotonic() - since > QUIET_FOR_S and self._all_disposed(now):
+            elif time.monotonic() - since > QUIET_FOR_S and self._all_disposed(now) and not await self._ask.unsaid():
                 return
             await asyncio.sleep(POLL_S)
 
@@ -262,9 +262,10 @@ class Performance:
 
 
 def conversations(transcript: Sequence[Mapping[str, Any]]) -> list[Conversation]:
-    """The channel that shows most of what there is to see, and the person who was asked most."""
+    """The busiest channel, and the person who was asked most; what is in a thread stands below its card."""
     alone = {identifier("D", person.slack): person for person in PEOPLE}
     seen = [row for row in transcript if row["channel"] not in alone or _sees(alone[row["channel"]], row)]
+    seen.sort(key=lambda row: (row.get("thread_ts") or row["ts"], row["ts"]))
     counts = Counter(row["channel"] for row in seen)
     names = {row["channel"]: row["channel_name"] for row in seen}
     names |= {channel: f"{person.name}, alone" for channel, person in alone.items()}

@@ -59,6 +59,12 @@ class Questions:
         page = await self._get(Object, "notifier", "/v1/notifications/held")
         return msgspec.convert(page["counts"], Counts)
 
+    async def unsaid(self) -> int:
+        """Messages that are not in Slack yet, or not as they should be: a workspace takes so many edits a minute."""
+        page = await self._get(Object, "notifier", "/v1/notifications", limit=1)
+        counts = msgspec.convert(page["counts"], Counts)
+        return sum(counts.get(state, 0) for state in ("ready", "sending", "unknown"))
+
     async def transcript(self, channel: str = "") -> list[dict[str, Any]]:
         """Messages of a channel (`#name`), or of all, oldest first."""
         query = {"channel": channel} if channel else {}

@@ -149,7 +149,7 @@ def _transcript(seen: Conversation) -> Iterator[RenderableType]:
 
 def _message(message: ChatMessage) -> RenderableType:
     words = " · ".join(as_text(line) for line in message.lines if line.strip())
-    line = Text(f"{message.at:%H:%M}  ", style="dim")
+    line = Text(f"{message.at:%H:%M}  {'↳ ' if message.in_thread else ''}", style="dim")
     line.append(words if len(words) <= MESSAGE_WIDTH else words[: MESSAGE_WIDTH - 1] + "…")
     for label, _ in message.buttons:
         line.append(f"  [{label}]", style="cyan")
