@@ -60,7 +60,6 @@ POLICY = """
 version: 5
 groups: {release: {people: [ana, bo, cy]}}
 rules:
-  - {name: reckless, if: {risk: [reckless]}, outcome: deny}
   - name: production-deploys
     if: {action: deploy, environment: [production]}
     outcome: require
@@ -80,6 +79,10 @@ signals:
   wip_limit_exceeded: {}
 """
 ACTION_RULES = """\
+  - {name: reckless, if: {action: deploy, environment: [canary], risk: [reckless]}, outcome: deny}
+  - {name: canary, if: {action: deploy, environment: [canary]}, outcome: require, requires: {group: release, count: 1}}
+  - {name: wild, if: {action: gamble, risk: [reckless]}, outcome: deny}
+  - {name: accounts, if: {action: identity_link}, outcome: require, requires: {group: release, count: 1}}
   - name: labels-of-checkout
     if: {action: label, repository: acme/checkout}
     outcome: auto
@@ -98,6 +101,7 @@ TABLES = (
     "opa_question",
     "deadline",
     "breaking",
+    "slack_link",
     "approval",
     "vote",
     "audit",
@@ -223,6 +227,7 @@ class Office:
             "user_id": PEOPLE.get(person, person),
             "channel_id": "C1",
             "trigger_id": uuid4().hex,
+            "user_name": person.lower(),
             "text": text,
         }
         click = self.click(0, person, body=urlencode(fields).encode())

@@ -97,7 +97,7 @@ async def test_policy_may_answer_at_once(office: Office, environment: str, statu
 
 
 async def test_what_is_said_of_the_risk_is_the_policys_to_judge_and_shown_to_those_who_decide(office: Office) -> None:
-    run = await github_run(office)
+    run = await github_run(office, environment="canary")
     asked = await run.ask({"risk": "low"})
     worse = await run.ask({"risk": "Reckless"}, wait_s=1)
     await office.settled()
