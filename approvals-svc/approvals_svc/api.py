@@ -14,6 +14,7 @@ from approvals_svc import (
     api_break_glass,
     api_delegations,
     api_evidence,
+    api_links,
     api_policy,
     api_reports,
     api_workflows,
@@ -362,6 +363,7 @@ def build(
         seen=seen,
         wake=wake,
     )
+    api_links.add_routes(app, settings, pool=pool, desk=desk)
     api_delegations.add_routes(
         app, settings, pool=pool, desk=desk, person=lambda identity: _person(identity, settings, desk.catalog)
     )

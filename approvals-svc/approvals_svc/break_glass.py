@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from approvals_svc import break_glass_store, store
+from approvals_svc import break_glass_store, links, store
 from approvals_svc.audit import Actor
 from approvals_svc.decision import missing
 from approvals_svc.desk import Desk, Outcome
@@ -43,7 +43,7 @@ class Breaking:
     async def ask(self, tx: Connection, number: int, actor: Actor, *, reason: str) -> Asked | Outcome:
         """An outcome where it is refused, which is audited."""
         catalog, emergency, approval = await self._look(tx, number)
-        obstacle, now = _obstacle(emergency, catalog, actor.person), await store.clock(tx)
+        obstacle, now = _obstacle(emergency, catalog, actor.person, approval), await store.clock(tx)
         if approval is None or approval.status != "pending" or now >= approval.expires_at or obstacle or not emergency:
             return await self._desk.break_glass(tx, number, actor, obstacle=obstacle)
         confirm = secrets.token_urlsafe(16)
@@ -55,7 +55,7 @@ class Breaking:
     async def confirm(self, tx: Connection, number: int, actor: Actor, *, confirm: str) -> tuple[Outcome, int | None]:
         """With the number of the approval that reviews it, once the glass is broken."""
         catalog, emergency, approval = await self._look(tx, number)
-        obstacle, reason = _obstacle(emergency, catalog, actor.person), ""
+        obstacle, reason = _obstacle(emergency, catalog, actor.person, approval), ""
         if approval and emergency and not obstacle:
             within = CONFIRM_WITHIN
             found = await break_glass_store.reason(tx, approval, actor.person, confirm=confirm, within=within)
@@ -75,7 +75,9 @@ class Breaking:
         return catalog, emergency, await store.lock_approval(tx, number)
 
 
-def _obstacle(emergency: Emergency | None, catalog: Catalog, person: str) -> str:
+def _obstacle(emergency: Emergency | None, catalog: Catalog, person: str, approval: Approval | None) -> str:
+    if approval is not None and approval.subject.source == links.SOURCE:
+        return "whose an account is can wait for those who are asked"
     if emergency is None:
         return "the policy lets nobody break the glass"
     if person not in of_catalog(catalog)(emergency.breakers):

@@ -1,6 +1,6 @@
 """What follows outside from how an approval ended. Pure."""
 
-from approvals_svc import actions, callbacks, ci_gates, gates
+from approvals_svc import actions, callbacks, ci_gates, gates, links
 from approvals_svc.model import Approval
 from approvals_svc.tasks import Task
 
@@ -11,4 +11,5 @@ def consequences(approval: Approval, *, waits: bool = True) -> tuple[Task, ...]:
     if approval.status == "superseded":
         return ()
     answered = gates.answer(approval) if waits else ()
-    return (*answered, *ci_gates.answer(approval), *actions.carry_out(approval), *callbacks.tell(approval))
+    carried_out = (*actions.carry_out(approval), *links.carry_out(approval))
+    return (*answered, *ci_gates.answer(approval), *carried_out, *callbacks.tell(approval))

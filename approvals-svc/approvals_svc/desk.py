@@ -31,6 +31,7 @@ from approvals_svc.decision import (
     Vote,
 )
 from approvals_svc.embedding import Embedder, Lexical
+from approvals_svc.known_links import KnownLinks
 from approvals_svc.known_teams import KnownTeams
 from approvals_svc.model import Approval, Effect, Proposal
 from approvals_svc.opa import Advice
@@ -84,6 +85,7 @@ class Desk:
         subjects: Subjects,
         embedder: Embedder | None = None,
         teams: KnownTeams | None = None,
+        links: KnownLinks | None = None,
     ) -> None:
         """`embedder` None: the local one."""
         self._catalogs = catalogs
@@ -91,6 +93,7 @@ class Desk:
         self._subjects = subjects
         self._embedder = embedder or Lexical()
         self._teams = teams or KnownTeams()
+        self._links = links or KnownLinks()
 
     @property
     def teams(self) -> dict[str, str]:
@@ -99,14 +102,15 @@ class Desk:
 
     @property
     def catalog(self) -> Catalog:
-        """With the teams of GitHub that are known."""
-        return self._teams.within(self._catalogs.catalog)
+        """With the teams of GitHub that are known, and the Slack accounts that people confirmed."""
+        return self._teams.within(self._links.within(self._catalogs.catalog))
 
     async def current_catalog(self, tx: Connection) -> Catalog:
         """The newest, which stays so until the transaction ends."""
         catalog = (await self._catalogs.current(tx)).content
+        await self._links.look(tx)
         await self._teams.look(tx)
-        return self._teams.within(catalog)
+        return self._teams.within(self._links.within(catalog))
 
     async def current_policy(self, tx: Connection) -> Version[Policy]:
         """As the catalog, which is asked first wherever both are."""
@@ -177,6 +181,14 @@ class Desk:
         draft = self._draft(approval, await store.clock(tx))
         draft.note("break_glass_asked", actor, reason=reason)
         await draft.write(tx)
+
+    async def note(self, tx: Connection, number: int, verb: str, actor: Actor, **detail: str) -> None:
+        """What happened to something that was decided, and changes no decision."""
+        approval = await store.lock_approval(tx, number)
+        if approval is not None:
+            draft = self._draft(approval, await store.clock(tx))
+            draft.note(verb, actor, **detail)
+            await draft.write(tx)
 
     async def lapse(self, tx: Connection, number: int, actor: Actor, *, cause: str) -> Outcome:
         """Nobody waits for an answer any more: `actor` let it pass or stopped it elsewhere, or its run is over."""

@@ -10,6 +10,8 @@ from approvals_svc import (
     fact_store,
     gates,
     gathering,
+    link_store,
+    links,
     nudge_store,
     passed_store,
     question_store,
@@ -27,7 +29,7 @@ from approvals_svc.plain import plain
 from approvals_svc.question_store import Question as Asked
 from approvals_svc.replies import Asker, reply
 from approvals_svc.seeing import is_seen
-from approvals_svc.slack_request import Answer, Away, Misspelt, Post, Question, Said, Search, Unreadable, Voter
+from approvals_svc.slack_request import Answer, Away, Claim, Misspelt, Post, Question, Said, Search, Unreadable, Voter
 from approvals_svc.slack_signature import SignatureRefused, verify
 from shared.contracts.envelope import event_message
 from shared.contracts.events import ChatAction, ChatCommand, CommitsPushed, DeploymentRequested, MessageSettled
@@ -114,6 +116,7 @@ class Handlers:
 
     async def on_chat(self, chats: Sequence[Chat], tx: Connection) -> None:
         """Clicks and commands; in the order of the approvals, so that two batches never wait for each other."""
+        await self._desk.current_catalog(tx)  # whose an account is may have changed since
         now = await store.clock(tx)
         proven = [found for chat in chats if (found := await self._prove(tx, chat))]
         for each in sorted(proven, key=_approval_id):
@@ -167,6 +170,8 @@ class Handlers:
                 await question_store.add(tx, Asked(asker=_asker(proven), person=person, words=words))
             case Post() as post:
                 await self._post(tx, proven, post)
+            case Claim() as claim:
+                await self._reply(tx, proven, await self._link(tx, proven.cause.origin, claim))
             case Away() as away:
                 await self._reply(tx, proven, await self._delegate(tx, away))
             case Misspelt(usage=usage):
@@ -182,7 +187,9 @@ class Handlers:
         if outcome.result == "unknown":
             await self._hold(tx, proven.cause, f"#{answer.approval_id}", outcome.detail)
         if not outcome.is_counted:
-            await self._reply(tx, proven, wording.refusal(answer.approval_id, outcome.result, outcome.detail))
+            refusal = wording.refusal(answer.approval_id, outcome.result, outcome.detail)
+            is_known = self._person(answer.voter) or answer.voter.is_foreign
+            await self._reply(tx, proven, refusal if is_known else f"{refusal} {wording.INTRODUCE}")
         elif isinstance(proven.cause, ChatCommand) and outcome.approval:
             # Who clicks sees the card change.
             await self._reply(tx, proven, wording.confirmation(outcome.approval, self._desk.catalog))
@@ -195,6 +202,33 @@ class Handlers:
             return
         question = Asked(asker=_asker(proven), person=person, words=post.words, is_posted=True, post_to=post.channel)
         await question_store.add(tx, question)
+
+    async def _link(self, tx: Connection, origin: str, claim: Claim) -> str:
+        voter = claim.voter
+        if voter.is_foreign:
+            return "Nothing happened: people of other workspaces are nobody here."
+        catalog = await self._desk.current_catalog(tx)
+        if person := self._person(voter):
+            return f"You are {person} already."
+        policy = await self._desk.current_policy(tx)
+        said = links.Claim(team=voter.team, account=voter.user, login=claim.login, name=claim.name)
+        now = await store.clock(tx)
+        try:
+            proposal = links.propose(
+                said,
+                policy.content,
+                catalog,
+                nth=await link_store.decided(tx, voter.team, voter.user),
+                version=policy.number,
+                now=now,
+                origin=origin,
+            )
+        except links.NotPossible as problem:
+            return f"Nothing happened: {problem}."
+        opened = await self._desk.open(tx, proposal, now=now)
+        asked = opened or await store.approval_by_key(tx, proposal.external_key)
+        number = f"#{asked.id}" if asked else "It"
+        return f"{number} waits for somebody to confirm that you are {links.claimed(said, catalog).name}."
 
     async def _delegate(self, tx: Connection, away: Away) -> str:
         giver, catalog = self._person(away.voter), self._desk.catalog

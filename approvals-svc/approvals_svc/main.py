@@ -25,6 +25,7 @@ from approvals_svc.gitlab_checks import GitlabChecks
 from approvals_svc.handlers import Handlers
 from approvals_svc.indexing import Indexing, recompute
 from approvals_svc.known_teams import KnownTeams
+from approvals_svc.linking import Linking
 from approvals_svc.nudges import Nudges
 from approvals_svc.opa import NoOpa, Opa
 from approvals_svc.policies import Policies
@@ -35,7 +36,7 @@ from approvals_svc.signal_handlers import SignalHandlers
 from approvals_svc.summing import Weekly
 from approvals_svc.sweep import Sweep
 from approvals_svc.tallies import Tallies
-from approvals_svc.tasks import GithubGate, GitlabCheck, GitlabGate, NudgeTask, Webhook, WebhookAction
+from approvals_svc.tasks import GithubGate, GitlabCheck, GitlabGate, LinkAccount, NudgeTask, Webhook, WebhookAction
 from approvals_svc.tokens import Tokens
 from approvals_svc.waiters import Waiters
 from approvals_svc.webhooks import Webhooks
@@ -72,7 +73,11 @@ async def run(settings: Settings) -> None:
         github = _github(settings, client)
         relay = Relay(bus=bus, pool=pool, service=APPROVALS_SVC.name)
         nudges = Nudges(pool=pool, subjects=bus.subjects, wake=relay.wake)
-        performers = {**_performers(settings, github, client, public_client), NudgeTask.kind: nudges}
+        performers = {
+            **_performers(settings, github, client, public_client),
+            NudgeTask.kind: nudges,
+            LinkAccount.kind: Linking(pool=pool, desk=desk),
+        }
         effects = Effects(pool=pool, desk=desk, performers=performers)
         advisor = Opa(settings.opa_url, client) if settings.opa_url else NoOpa()
         advising = Advising(pool=pool, desk=desk, advisor=advisor, relay=relay)

@@ -72,6 +72,14 @@ class Away(msgspec.Struct, frozen=True, kw_only=True):
     lasts: timedelta
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """`link`: who they say they are; `login` is their name in Slack."""
+
+    voter: Voter
+    name: str
+    login: str
+
+
 class Misspelt(msgspec.Struct, frozen=True, kw_only=True):
     """A command of ours with words that it can't take."""
 
@@ -86,7 +94,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
-Said = Answer | Question | Search | Post | Away | Misspelt
+Said = Answer | Question | Search | Post | Away | Claim | Misspelt
 
 
 class _User(msgspec.Struct):
@@ -159,10 +167,11 @@ def read_command(body: bytes) -> Said | None:
         channel=_field(form, "channel_id"),
         trigger_id=_field(form, "trigger_id"),
     )
-    return _typed(voter, invocation.command, invocation)
+    login = plain(_field(form, "user_name", required=False), characters_max=ID_MAX_CHARACTERS)
+    return _typed(voter, invocation.command, invocation, login)
 
 
-def _typed(voter: Voter, command: Command, invocation: Invocation) -> Said:
+def _typed(voter: Voter, command: Command, invocation: Invocation, login: str) -> Said:
     given, words = invocation.given, plain(" ".join(invocation.arguments), characters_max=WORDS_MAX_CHARACTERS)
     match command.name:
         case "approvals":
@@ -172,6 +181,8 @@ def _typed(voter: Voter, command: Command, invocation: Invocation) -> Said:
         case "approvals post" | "ask post" if not invocation.problem:
             about = plain(given.get("words", ""), characters_max=WORDS_MAX_CHARACTERS)
             return Post(voter=voter, channel=given.get("#channel", ""), words=about)
+        case "link" if words:
+            return Claim(voter=voter, name=words, login=login)
         case "delegate" if not invocation.problem:
             return Away(voter=voter, delegate=given["@user"], lasts=_span(given["duration"]))
         case "approve" | "decline" if invocation.arguments and (number := NUMBER.fullmatch(invocation.arguments[0])):

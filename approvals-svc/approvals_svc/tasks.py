@@ -157,12 +157,23 @@ class NudgeTask(Task, frozen=True, kw_only=True):
     origin: str
 
 
+class LinkAccount(Task, frozen=True, kw_only=True):
+    """A Slack account is this person's from now on; `approval` is the number of the one that confirmed it."""
+
+    kind: ClassVar[str] = "link_account"
+
+    team: str
+    account: str
+    person: str
+    approval: int
+
+
 TASKS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
         *(GithubGate, GitlabGate, GitlabCheck, CiGate),
         *(Webhook, WebhookAction),
-        *(Comment, Label, Reviewer, Issue, NudgeTask),
+        *(Comment, Label, Reviewer, Issue, NudgeTask, LinkAccount),
     )
 }
 # What a yes is carried out by; all others only tell.

@@ -11,7 +11,8 @@ from approvals_svc.snapshot import state
 from shared.catalog import Catalog
 
 LISTED_MAX = 20
-STRANGER = "Nothing happened: your Slack account is nobody's in the catalog."
+INTRODUCE = "Say `/em link` and your name: once somebody has confirmed it, you are known."
+STRANGER = f"Nothing happened: your Slack account is nobody's in the catalog. {INTRODUCE}"
 
 
 def refusal(number: int, result: str, detail: str) -> str:

@@ -116,4 +116,6 @@ def _accounts(named: str, catalog: Catalog) -> tuple[str, ...]:
     """Slack accounts of somebody called by name or by an account elsewhere, if that can be only one."""
     exact = catalog.person_named(named)
     found = [exact] if exact else catalog.people_called(named) if named else []
+    if not found and is_person(named):
+        return (named,)  # who isn't in the catalog yet asked to be
     return found[0].slack if len(found) == 1 else ()

@@ -48,6 +48,7 @@ TYPED = {
     "ask post": ("#payments who broke checkout", r"."),
     "approve": ("7", r"7"),
     "decline": ("7 not today", r"7"),
+    "link": ("ben", r"You are ana already"),
     "delegate": ("<@U0BEN|ben> 2d", r"ben"),
     "dora": ("checkout 7", r"\*checkout\*: no production deployment"),
     "standup": ("24", r"Standup of payments, last 24 hours"),

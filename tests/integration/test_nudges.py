@@ -9,6 +9,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from approvals_svc.wording import STRANGER
 from em.sandbox.server import Sandbox, sandbox
 from em.sandbox.workspace import SlackSettings
 from shared.contracts.services import APPROVALS_SVC, NOTIFIER
@@ -307,7 +308,7 @@ async def test_what_waits_and_what_is_found_are_posted_for_everybody_where_they_
     assert sorted(replies) == sorted(
         [
             *["It is posted in #releases."] * 2,
-            "Nothing happened: your Slack account is nobody's in the catalog.",
+            STRANGER,
             "It is not posted: destination: channel_not_found.",
         ]
     )

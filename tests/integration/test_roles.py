@@ -48,6 +48,8 @@ DECLARED: dict[Service, dict[str, str]] = {
         "GET /v1/delegations": "viewer",
         "POST /v1/delegations": "approver",
         "DELETE /v1/delegations/{number}": "approver",
+        "GET /v1/links": "operator",
+        "DELETE /v1/links/{account}": "admin",
         "GET /v1/audit": "operator",
         "GET /v1/audit/anchors": "viewer",
         "GET /v1/policies": "viewer",

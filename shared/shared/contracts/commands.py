@@ -99,6 +99,13 @@ COMMANDS = (
         help="Vote against an approval",
     ),
     Command(
+        name="link",
+        arguments="<name>",
+        owner=APPROVALS_SVC.name,
+        role="viewer",
+        help="Say who you are, where the catalog doesn't know your Slack account; somebody confirms it",
+    ),
+    Command(
         name="delegate",
         arguments="<@user> <duration>",
         owner=APPROVALS_SVC.name,
