@@ -41,7 +41,7 @@ async def insert_approval(tx: Connection, proposal: Proposal, evidence: Evidence
                               reason, signal, asked_at)
         VALUES ($1::text::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14, $15, $16, $17::jsonb,
                 $18, $19, $20, $21, $22::jsonb, $23::jsonb, $24::jsonb, $25, $26, $27)
-        ON CONFLICT (external_key) DO NOTHING RETURNING *
+        ON CONFLICT DO NOTHING RETURNING *  -- of any index: two at once may meet in that of `public_id` first
         """,
         proposal.public_id,
         proposal.external_key,
