@@ -3,6 +3,7 @@
 https://docs.github.com/en/actions/how-tos/deploy/configure-and-manage-deployments/create-custom-protection-rules
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -12,9 +13,11 @@ from approvals_svc.calls import Answer, CallFailed
 from approvals_svc.gate_match import Bound, deployment_differs, run_differs
 from approvals_svc.gate_rules import UnsafeReference
 from approvals_svc.github_app import GithubApp
-from approvals_svc.github_waiting import OVER, WAITING, GithubWaiting
+from approvals_svc.github_waiting import OVER, WAITING, GithubWaiting, Review
 from approvals_svc.tasks import Confirmed, Delivered, GithubGate, GivenUp, Unknown
 
+NOTHING_WAITS = "nothing waits there any more"
+FOUND = Confirmed("found among the reviews of the run")
 PERMISSIONS = {"actions": "read", "deployments": "write"}
 
 
@@ -72,18 +75,37 @@ class Github:
     async def _found(self, task: GithubGate) -> Confirmed | GivenUp | None:
         """None: it waits still. Others may review the same environment: ours is the answer with our comment."""
         place = (task.installation_id, task.repository, task.run_id)
-        reviews = [each for each in await self._waiting.reviews(*place) if each.is_about(task.environment)]
-        if any(each.state == task.state and (each.comment or "").strip() == task.comment.strip() for each in reviews):
-            return Confirmed("found among the reviews of the run")
+        if _is_among(await self._waiting.reviews(*place), task):
+            return FOUND
+        if not (over := await self._over(task)):
+            return None
+        # An answer of ours that was late may be what ended it, between the two looks.
+        reviews = await self._waiting.reviews(*place)
+        if _is_among(reviews, task):
+            return FOUND
+        others = ", ".join(each.user.login for each in reviews if each.is_about(task.environment) and each.user)
+        return GivenUp(f"{over}: {others} answered" if others and over == NOTHING_WAITS else over)
+
+    async def _over(self, task: GithubGate) -> str:
+        """Why nothing waits for an answer any more, or nothing."""
+        place = (task.installation_id, task.repository, task.run_id)
         run = await self._waiting.run(*place)
         if run.status == OVER:
-            return GivenUp(f"its run is over: {run.conclusion}")
+            return f"its run is over: {run.conclusion}"
         if task.asked_at and run.run_started_at > task.asked_at:
-            return GivenUp("its run was started again since, and that asks anew")
+            return "its run was started again since, and that asks anew"
         if run.status == WAITING or task.environment in await self._waiting.environments(*place):
-            return None
-        others = ", ".join(each.user.login for each in reviews if each.user)
-        return GivenUp(f"nothing waits there any more{f': {others} answered' if others else ''}")
+            return ""
+        return NOTHING_WAITS
 
     async def _call(self, method: str, url: str, *, installation_id: str, body: dict[str, Any] | None = None) -> Answer:
         return await self._app.call(method, url, installation_id=installation_id, permissions=PERMISSIONS, body=body)
+
+
+def _is_among(reviews: Iterable[Review], task: GithubGate) -> bool:
+    return any(
+        each.is_about(task.environment)
+        and each.state == task.state
+        and (each.comment or "").strip() == task.comment.strip()
+        for each in reviews
+    )
